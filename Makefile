@@ -1,0 +1,62 @@
+# The commands of this project. `make help` lists them.
+# Everything is installed into .venv by the commands themselves; versions are those of requirements/constraints.txt.
+SHELL := /bin/bash
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+PY := $(BIN)/python
+K8S_CACHE ?= $(HOME)/.cache/edgesched/k8s-1.20.2
+PIP := $(PY) -m pip --disable-pip-version-check install -q -c requirements/constraints.txt
+export PIP_ROOT_USER_ACTION = ignore
+
+.DEFAULT_GOAL := help
+.PHONY: help setup run test lint fmt type layers check unit test-api test-node fuzz bench lock clean
+
+help: ## list the commands
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
+
+$(VENV)/.run: pyproject.toml requirements/constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "edgesched needs Python 3.11 or newer, found $$($(PYTHON) -V)"; exit 1; }
+	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || { echo "Python's venv module is missing: apt-get install python3-venv"; exit 1; }
+	@test -x $(PY) || $(PYTHON) -m venv $(VENV)
+	@echo "installing edgesched into $(VENV)"
+	@$(PIP) -e '.[standalone,cloud]'
+	@$(PY) -m compileall -q edgesched
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.run
+	@echo "installing the development tools into $(VENV)"
+	@$(PIP) -e '.[dev]'
+	@touch $@
+
+setup: $(VENV)/.dev ## create .venv with everything that the other commands need
+
+run: $(VENV)/.run ## run the main job on embedded defaults (Ctrl-C ends it)
+	@$(BIN)/edgesched standalone --job examples/tutorial/myjob.yaml --job examples/tutorial/rain.yaml $(ARGS)
+
+test: $(VENV)/.dev ## lint, types, layers and all tests that need no root
+	@tools/apt.sh mosquitto
+	@$(MAKE) --no-print-directory lint type layers unit
+
+unit:
+	@$(PY) -m pytest -q -m "not apiserver and not node and not slow" $(ARGS)
+
+lint: $(VENV)/.dev ## formatter and linter, no changes
+	@$(BIN)/ruff format --check -q . || { echo "run: make fmt"; exit 1; }
+	@$(BIN)/ruff check -q .
+
+fmt: $(VENV)/.dev ## format and mend what can be mended
+	@$(BIN)/ruff check -q --fix-only . ; $(BIN)/ruff format -q .
+
+type: $(VENV)/.dev ## strict type check
+	@$(BIN)/mypy --no-error-summary
+
+layers: $(VENV)/.dev ## who may import whom
+	@$(BIN)/lint-imports --no-cache >/tmp/.layers.$$$$ 2>&1 || { cat /tmp/.layers.$$$$; rm -f /tmp/.layers.$$$$; exit 1; }; rm -f /tmp/.layers.$$$$
+
+lock: ## bring requirements/constraints.txt up to date
+	@rm -rf build/lock && $(PYTHON) -m venv build/lock && build/lock/bin/pip -q install -e '.[dev]'
+	@{ echo "# Every version that CI tested; regenerate with: make lock"; build/lock/bin/pip freeze --all --exclude-editable --exclude pip; } > requirements/constraints.txt
+
+clean: ## remove .venv and caches
+	@rm -rf $(VENV) build .mypy_cache .ruff_cache .pytest_cache .hypothesis

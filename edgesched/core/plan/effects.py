@@ -1,0 +1,81 @@
+"""What the planner wants done. Imperatives, carried out by the shell after the state is committed.
+
+Every effect is idempotent: repeating one after a crash changes nothing. `effect_id` names it in `EffectDone`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from edgesched.core.model import Message, Plugin
+
+
+@dataclass(frozen=True, slots=True)
+class LaunchPod:
+    """Create the pod of a run; an existing pod of that name with the same run id counts as created.
+
+    `upload_job`: the job part of the upload path and of the app meta, constant from the first run on.
+    `duration_s`: run time granted to the plugin, None without a limit. Answered by `EffectDone` with `pod`.
+    """
+
+    effect_id: str
+    run_id: str
+    pod_name: str
+    instance: str
+    job_id: str
+    goal_id: str
+    upload_job: str
+    plugin: Plugin
+    duration_s: float | None = None
+    priority: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class DeletePod:
+    """Delete a pod with grace, only if its uid is `uid` (when known). A missing pod counts as deleted."""
+
+    effect_id: str
+    pod_name: str
+    uid: str = ""
+    grace_s: int = 30
+
+
+@dataclass(frozen=True, slots=True)
+class FetchLog:
+    """Read the last lines of a container's log: at most `lines` lines and 1,024 bytes. `EffectDone` carries them."""
+
+    effect_id: str
+    pod_name: str
+    container: str
+    lines: int = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Publish:
+    """Publish a Waggle message."""
+
+    effect_id: str
+    message: Message
+
+
+@dataclass(frozen=True, slots=True)
+class SetState:
+    """Write a value to the scoreboard, always as text."""
+
+    effect_id: str
+    key: str
+    value: str
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """A decision, for the log: a dotted event name, then keys. `level`: `info`, `warning`, `error`, `debug`."""
+
+    event: str
+    fields: Mapping[str, Any] = field(default_factory=dict)
+    level: str = "info"
+
+
+Effect = LaunchPod | DeletePod | FetchLog | Publish | SetState | Report

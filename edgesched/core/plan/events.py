@@ -1,0 +1,128 @@
+"""What the planner hears. One immutable value an event; adapters build them, `step` consumes them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from edgesched.core.model import Measurement, ScienceGoal
+
+SourceKind = Literal["stream", "configmap", "files"]
+
+
+@dataclass(frozen=True, slots=True)
+class GoalsReceived:
+    """The complete list of goals of one source. `first`: the first list after a (re)connect of that source."""
+
+    source: SourceKind
+    goals: tuple[ScienceGoal, ...]
+    first: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """A measurement arrived from a sensor stream."""
+
+    measurement: Measurement
+
+
+@dataclass(frozen=True, slots=True)
+class ContainerView:
+    """State of one container of a pod: `waiting`, `running`, `terminated` or `unknown` (no status yet)."""
+
+    name: str
+    state: Literal["waiting", "running", "terminated", "unknown"] = "unknown"
+    reason: str = ""
+    message: str = ""
+    exit_code: int | None = None
+    started_ns: int | None = None
+    finished_ns: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PodView:
+    """What the planner needs to know of a pod; built from the API's JSON by `edgesched.core.pods.view_pod`.
+
+    `run_id` and `agent` are our labels, empty on foreign pods. `container` is the plugin's container, `init` the first
+    init container. `unschedulable` is the scheduler's own message, empty when the pod is or may be placed.
+    """
+
+    name: str
+    uid: str
+    phase: str = "Pending"
+    run_id: str = ""
+    agent: str = ""
+    job_id: str = ""
+    goal_id: str = ""
+    plugin: str = ""
+    instance: str = ""
+    node_name: str = ""
+    reason: str = ""
+    message: str = ""
+    unschedulable: str = ""
+    deleting: bool = False
+    gpu: bool = False
+    requests: Mapping[str, int] = field(default_factory=dict)
+    created_ns: int = 0
+    container: ContainerView = ContainerView("")
+    init: ContainerView | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PodObserved:
+    """A pod of our namespace was added, changed or, with `gone`, deleted."""
+
+    pod: PodView
+    gone: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class PodsListed:
+    """A complete list of the plugin pods of our namespace: what is not in it does not exist."""
+
+    pods: tuple[PodView, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class PodEventObserved:
+    """A Kubernetes Event about a pod (`FailedMount`, `BackOff`, `Scheduled`, ...). `warning`: its type is Warning."""
+
+    pod_name: str
+    pod_uid: str
+    reason: str
+    message: str
+    warning: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class EffectDone:
+    """An effect was carried out, or not.
+
+    `effect_id`: id of the effect. `outcome`: `ok`; `refused`: the peer said no for good; `unavailable`: the peer is
+    away, the shell goes on trying and reports this once per outage. `detail`: one line for people. `pod`: what the
+    API answered to a create. `log`: the lines that `FetchLog` read.
+    """
+
+    effect_id: str
+    outcome: Literal["ok", "refused", "unavailable"]
+    detail: str = ""
+    status: int = 0
+    pod: PodView | None = None
+    log: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Woke:
+    """A deadline has come (see `next_deadline`), nothing arrived."""
+
+
+@dataclass(frozen=True, slots=True)
+class Booted:
+    """The agent started. `boot_id`: the kernel's id of this boot, for `@reboot`; `clock_trusted`: slots may open."""
+
+    boot_id: str
+    clock_trusted: bool = True
+
+
+Event = GoalsReceived | Measured | PodObserved | PodsListed | PodEventObserved | EffectDone | Woke | Booted
