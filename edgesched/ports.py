@@ -10,9 +10,9 @@ import threading
 from collections.abc import Callable
 from typing import Protocol
 
-from edgesched.core.model import Instant, Message
+from edgesched.core.model import Instant, Message, PodView
 from edgesched.core.plan.effects import DeletePod, FetchLog, LaunchPod
-from edgesched.core.plan.events import Event, PodView
+from edgesched.core.plan.events import Event
 
 Emit = Callable[[Event], None]
 """Puts an event into the mailbox: never blocks, never raises, callable from any thread."""

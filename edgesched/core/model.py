@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 NS_PER_S: Final = 1_000_000_000
 SECOND_NS: Final = NS_PER_S
@@ -144,3 +144,64 @@ class Message:
     meta: Mapping[str, str] = field(default_factory=dict)
     scope: str = "all"
     message_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class PodOrder:
+    """One plugin run as a pod to be created; `edgesched.core.pods.pod_manifest` makes the manifest of it.
+
+    `instance`: value of the label `sagecontinuum.org/plugin-instance`. `upload_job`: the job part of the upload path
+    and of the app meta, constant from the first run on. `duration_s`: run time granted, None without a limit.
+    """
+
+    run_id: str
+    pod_name: str
+    instance: str
+    job_id: str
+    goal_id: str
+    upload_job: str
+    plugin: Plugin
+    duration_s: float | None = None
+    priority: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ContainerView:
+    """State of one container of a pod: `waiting`, `running`, `terminated` or `unknown` (no status yet)."""
+
+    name: str
+    state: Literal["waiting", "running", "terminated", "unknown"] = "unknown"
+    reason: str = ""
+    message: str = ""
+    exit_code: int | None = None
+    started_ns: int | None = None
+    finished_ns: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PodView:
+    """What the planner needs to know of a pod; built from the API's JSON by `edgesched.core.pods.view_pod`.
+
+    `run_id` and `agent` are our labels, empty on foreign pods. `container` is the plugin's container, `init` the first
+    init container. `unschedulable` is the scheduler's own message, empty when the pod is or may be placed.
+    """
+
+    name: str
+    uid: str
+    phase: str = "Pending"
+    run_id: str = ""
+    agent: str = ""
+    job_id: str = ""
+    goal_id: str = ""
+    plugin: str = ""
+    instance: str = ""
+    node_name: str = ""
+    reason: str = ""
+    message: str = ""
+    unschedulable: str = ""
+    deleting: bool = False
+    gpu: bool = False
+    requests: Mapping[str, int] = field(default_factory=dict)
+    created_ns: int = 0
+    container: ContainerView = ContainerView("")
+    init: ContainerView | None = None

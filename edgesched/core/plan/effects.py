@@ -9,27 +9,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from edgesched.core.model import Message, Plugin
+from edgesched.core.model import Message, PodOrder
 
 
 @dataclass(frozen=True, slots=True)
 class LaunchPod:
     """Create the pod of a run; an existing pod of that name with the same run id counts as created.
 
-    `upload_job`: the job part of the upload path and of the app meta, constant from the first run on.
-    `duration_s`: run time granted to the plugin, None without a limit. Answered by `EffectDone` with `pod`.
+    Answered by `EffectDone` with `pod`.
     """
 
     effect_id: str
-    run_id: str
-    pod_name: str
-    instance: str
-    job_id: str
-    goal_id: str
-    upload_job: str
-    plugin: Plugin
-    duration_s: float | None = None
-    priority: int = 0
+    order: PodOrder
 
 
 @dataclass(frozen=True, slots=True)

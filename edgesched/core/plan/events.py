@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Literal
 
-from edgesched.core.model import Measurement, ScienceGoal
+from edgesched.core.model import Measurement, PodView, ScienceGoal
 
 SourceKind = Literal["stream", "configmap", "files"]
 
@@ -25,48 +24,6 @@ class Measured:
     """A measurement arrived from a sensor stream."""
 
     measurement: Measurement
-
-
-@dataclass(frozen=True, slots=True)
-class ContainerView:
-    """State of one container of a pod: `waiting`, `running`, `terminated` or `unknown` (no status yet)."""
-
-    name: str
-    state: Literal["waiting", "running", "terminated", "unknown"] = "unknown"
-    reason: str = ""
-    message: str = ""
-    exit_code: int | None = None
-    started_ns: int | None = None
-    finished_ns: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class PodView:
-    """What the planner needs to know of a pod; built from the API's JSON by `edgesched.core.pods.view_pod`.
-
-    `run_id` and `agent` are our labels, empty on foreign pods. `container` is the plugin's container, `init` the first
-    init container. `unschedulable` is the scheduler's own message, empty when the pod is or may be placed.
-    """
-
-    name: str
-    uid: str
-    phase: str = "Pending"
-    run_id: str = ""
-    agent: str = ""
-    job_id: str = ""
-    goal_id: str = ""
-    plugin: str = ""
-    instance: str = ""
-    node_name: str = ""
-    reason: str = ""
-    message: str = ""
-    unschedulable: str = ""
-    deleting: bool = False
-    gpu: bool = False
-    requests: Mapping[str, int] = field(default_factory=dict)
-    created_ns: int = 0
-    container: ContainerView = ContainerView("")
-    init: ContainerView | None = None
 
 
 @dataclass(frozen=True, slots=True)
