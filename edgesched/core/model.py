@@ -133,9 +133,11 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """A Waggle message to be published. `value` is any JSON value (scheduler events carry a JSON text, a string).
+    """A Waggle message to be published.
 
-    `scope` is `all`, `node` or `beehive`. `message_id` is stable over repeats so that a reader can drop them.
+    `value` is any JSON value; with `as_text` the wire carries its JSON text, a string with sorted keys, as
+    scheduler events do. `scope` is `all`, `node` or `beehive`. `message_id` is stable over repeats so that a reader can
+    drop them.
     """
 
     name: str
@@ -144,6 +146,7 @@ class Message:
     meta: Mapping[str, str] = field(default_factory=dict)
     scope: str = "all"
     message_id: str = ""
+    as_text: bool = False
 
 
 @dataclass(frozen=True, slots=True)
