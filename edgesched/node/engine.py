@@ -1,0 +1,183 @@
+"""The engine: the one thread that owns the node state.
+
+It takes a batch of events, lets the planner decide on each, commits what changed, and only then hands the effects out:
+commit, then act. A crash between the two repeats an effect, and effects are idempotent.
+
+A deadline is wall time; the wait for it is monotonic and never longer than 10 s, so a stepped clock costs at most that.
+An exception while one event is decided is a defect of ours or of a library: it is logged with the event and the engine
+goes on. An `InvariantError` is not: the state contradicts itself, so the process ends before more damage is done and
+starts again from the last commit.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import dataclass
+from typing import Final, Generic, TypeVar
+
+from edgesched.core.model import NS_PER_S, Instant
+from edgesched.core.plan.effects import Effect
+from edgesched.core.plan.events import Event, Woke
+from edgesched.errors import InvariantError
+from edgesched.node.mailbox import Mailbox
+from edgesched.ports import Clock, Notice
+
+State = TypeVar("State")
+Answer = TypeVar("Answer")
+
+LONGEST_WAIT_S: Final = 10.0
+STUCK_WAIT_S: Final = 0.05
+QUESTIONS_A_TURN: Final = 4
+WOKE: Final = Woke()
+
+
+@dataclass(frozen=True, slots=True)
+class Planner(Generic[State]):
+    """The two functions of `edgesched.core.plan`.
+
+    `step(state, event, now)` returns the effects of one event. `next_deadline(state)` is the next time, ns UTC, at
+    which something changes by itself, None when there is none.
+    """
+
+    step: Callable[[State, Event, Instant], list[Effect]]
+    next_deadline: Callable[[State], int | None]
+
+
+class Engine(Generic[State]):
+    """Runs the planner: `step` on every event, `commit` once a batch, `dispatch` after it.
+
+    Args:
+        state: the node state; nobody else touches it while the engine runs.
+        commit: makes state and effects durable before they are acted on; returns the effects to carry out.
+        dispatch: hands effects to the ports; must not block.
+        decided: when given, called with each event and its effects (a clock reading for a benchmark).
+    """
+
+    def __init__(
+        self,
+        state: State,
+        planner: Planner[State],
+        *,
+        mailbox: Mailbox,
+        clock: Clock,
+        dispatch: Callable[[list[Effect]], None],
+        notice: Notice,
+        commit: Callable[[State, list[Effect]], list[Effect]] | None = None,
+        decided: Callable[[Event, list[Effect]], None] | None = None,
+    ) -> None:
+        self._state = state
+        self._mailbox = mailbox
+        self._clock = clock
+        self._step = planner.step
+        self._next_deadline = planner.next_deadline
+        self._dispatch = dispatch
+        self._notice = notice
+        self._commit = commit or _commit_nothing
+        self._decided = decided
+        self._questions: queue.SimpleQueue[Callable[[State, Instant], None]] = queue.SimpleQueue()
+        self.broken: InvariantError | None = None
+        self.steps = 0
+
+    def run(self, stop: threading.Event, beat: Callable[[], None]) -> None:
+        """Serve until `stop` is set and the mailbox is empty. Raises InvariantError."""
+        late = False
+        while True:
+            beat()
+            timeout_s = 0.0 if stop.is_set() else self._wait_s(late)
+            batch = self._mailbox.take(timeout_s)
+            if stop.is_set() and not batch:
+                return
+            late = self._turn(batch)
+            self._answer_questions()
+
+    def ask(self, question: Callable[[State, Instant], Answer], timeout_s: float = 2.0) -> Answer:
+        """Let the engine thread read the state between two batches; for status and `explain`.
+
+        `question` must only read, and be quick. Raises TimeoutError when the engine is busy, else what `question`
+        raises.
+        """
+        answer: Future[Answer] = Future()
+
+        def put_answer(state: State, now: Instant) -> None:
+            if answer.set_running_or_notify_cancel():
+                try:
+                    answer.set_result(question(state, now))
+                except Exception as error:  # noqa: BLE001 - it belongs to the one who asked
+                    answer.set_exception(error)
+
+        self._questions.put(put_answer)
+        self._mailbox.wake()
+        try:
+            return answer.result(timeout_s)
+        finally:
+            answer.cancel()
+
+    def _wait_s(self, late: bool) -> float:
+        """Return seconds until the next deadline; `late`: the last turn found it due and left it where it was."""
+        if not self._questions.empty():
+            return 0.0
+        deadline_ns = self._next_deadline(self._state)
+        if deadline_ns is None:
+            return LONGEST_WAIT_S
+        left_s = (deadline_ns - self._clock.now().ts_ns) / NS_PER_S
+        return min(max(left_s, STUCK_WAIT_S if late else 0.0), LONGEST_WAIT_S)
+
+    def _turn(self, batch: list[Event]) -> bool:
+        """Decide on a batch and on a deadline that has come; return whether that deadline did not move."""
+        now = self._clock.now()
+        deadline_ns = self._next_deadline(self._state)
+        due = deadline_ns is not None and deadline_ns <= now.ts_ns
+        effects: list[Effect] = []
+        for event in batch:
+            effects += self._decide(event, now)
+        if due:
+            effects += self._decide(WOKE, now)
+        if batch or due:
+            self._dispatch(self._commit(self._state, effects))
+        return due and self._next_deadline(self._state) == deadline_ns
+
+    def _decide(self, event: Event, now: Instant) -> list[Effect]:
+        self.steps += 1
+        try:
+            effects = self._step(self._state, event, now)
+        except InvariantError as error:
+            self.broken = error
+            self._notice("engine.broken", level="error", error=str(error), happened=repr(event))
+            raise
+        except Exception as error:  # noqa: BLE001 - guard: one bad event must not stop the node
+            self._notice(
+                "engine.step_failed",
+                level="error",
+                error=f"{type(error).__name__}: {error}",
+                at=_where(error),
+                happened=repr(event),
+            )
+            return []
+        if self._decided is not None:
+            self._decided(event, effects)
+        return effects
+
+    def _answer_questions(self) -> None:
+        for _ in range(QUESTIONS_A_TURN):
+            try:
+                put_answer = self._questions.get_nowait()
+            except queue.Empty:
+                return
+            put_answer(self._state, self._clock.now())
+
+
+def _commit_nothing(_state: object, effects: list[Effect]) -> list[Effect]:
+    return effects
+
+
+def _where(error: Exception) -> str:
+    """Name the line of ours that raised: `step.py:123`."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    if trace is None:
+        return ""
+    return f"{trace.tb_frame.f_code.co_filename.rsplit('/', 1)[-1]}:{trace.tb_lineno}"
