@@ -1,0 +1,263 @@
+"""From verdicts to actions.
+
+A step evaluates every woken rule first, against the state as it was, and acts afterwards. `schedule` makes a run unless
+a gate holds it; one launch serves all rules of the job that are true for that plugin, and claims the open slots of all
+their `cronjob()` calls. `publish` and `set` act on the change to true; `publish` again after each `every`.
+Unknown never acts, is no edge between two trues, and ends a `hold`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from typing import Any
+
+from edgesched.core.model import NS_PER_S
+from edgesched.core.plan.announce import log, publish_value, say, say_run, tell
+from edgesched.core.plan.effects import SetState
+from edgesched.core.plan.ledger import SlotKey
+from edgesched.core.plan.policies import clock_text
+from edgesched.core.plan.state import PluginKey, PluginState, RuleState, Run, Slot
+from edgesched.core.plan.turn import Turn
+from edgesched.core.pods import pod_name
+from edgesched.core.rules import parse_duration_ns
+
+SCOPES = {"all": "all", "node": "node", "beehive": "beehive", "cloud": "beehive"}
+
+
+def evaluate_and_act(turn: Turn) -> None:
+    """Evaluate the woken rules, then act on those that are true."""
+    state, now_ns = turn.state, turn.now.ts_ns
+    woken = [rule for rule in map(state.rules.get, turn.woken) if rule is not None]
+    verdicts = [rule.bound.evaluate(now_ns) for rule in woken]
+    due: dict[PluginKey, list[RuleState]] = {}
+    for rule, verdict in zip(woken, verdicts, strict=True):
+        state.wakeups.unarmed[rule.rule_id] = None
+        was = rule.known
+        _remember(turn, rule, verdict)
+        if rule.blocked:
+            record_missed(turn, rule)
+        if verdict.value is not True:
+            continue
+        if rule.rule.action == "schedule":
+            if _held(turn, rule):
+                continue
+            due.setdefault(PluginKey(rule.job_id, rule.rule.object), []).append(rule)
+        elif rule.rule.action == "publish":
+            _publish(turn, rule, edge=was is not True)
+        elif was is not True:
+            _set(turn, rule)
+    for key, rules in due.items():
+        plugin = state.plugins.get(key)
+        if plugin is not None:
+            _schedule(turn, plugin, rules)
+
+
+def _remember(turn: Turn, rule: RuleState, verdict: Any) -> None:
+    """Keep the verdict; log a change of it."""
+    before = rule.verdict
+    rule.verdict = verdict
+    if verdict.value is True:
+        if rule.true_since is None:
+            rule.true_since = turn.now
+    else:
+        rule.true_since = None
+        turn.state.wakeups.boot.clear(("hold", rule.rule_id))
+    if verdict.value is not None:
+        rule.known = verdict.value
+    if verdict.error and (before is None or not before.error):
+        # an error repeats at every evaluation; its first appearance is the news
+        log(
+            turn,
+            "rule.error",
+            {"job": rule.job_id, "rule": rule.rule.text, "reason": verdict.reason},
+            level="warning",
+        )
+
+
+def _held(turn: Turn, rule: RuleState) -> bool:
+    """Has the condition not been true for long enough yet?"""
+    if not rule.hold_s or rule.true_since is None:
+        return False
+    until_ns = rule.true_since.boot_ns + round(rule.hold_s * NS_PER_S)
+    if until_ns <= turn.now.boot_ns:
+        return False
+    turn.state.wakeups.boot.set(("hold", rule.rule_id), until_ns)
+    return True
+
+
+# -- schedule ---------------------------------------------------------------------------------------------------------
+
+
+def _schedule(turn: Turn, plugin: PluginState, rules: Sequence[RuleState]) -> None:
+    slots = open_slots(turn, rules)
+    reason = gate(turn, plugin, with_slot=bool(slots))
+    if reason:
+        for rule in rules:
+            for slot in open_slots(turn, [rule]):
+                if slot not in rule.blocked:
+                    tell(turn, plugin, "slot.held", {"slot": clock_text(slot.fire_ns), "gate": reason})
+                rule.blocked[slot] = reason
+        return
+    _create_run(turn, plugin, rules, slots)
+
+
+def open_slots(turn: Turn, rules: Sequence[RuleState]) -> list[Slot]:
+    """List the open slots of all `cronjob()` calls of some rules, also of those that the evaluation passed over."""
+    slots: dict[Slot, None] = {}
+    for rule in rules:
+        if rule.condition.needs.crons:
+            for expr, fire_ns in rule.bound.open_slots(turn.now.ts_ns):
+                slots[Slot(expr, fire_ns)] = None
+    return list(slots)
+
+
+def gate(turn: Turn, plugin: PluginState, *, with_slot: bool) -> str:
+    """Return what forbids a launch now, empty when nothing does. A cron slot is not subject to back-off."""
+    state = turn.state
+    job = state.jobs.get(plugin.key.job_id)
+    if job is None:
+        return "the job is not in force"
+    if job.missing_until_boot_ns is not None:
+        return "the job is missing from its source"
+    if plugin.refused:
+        return f"refused: {plugin.refused}"
+    run = plugin.active
+    if run is not None:
+        return f"still waiting: {run.why}" if run.why and run.pod is None else "still running"
+    if plugin.gate_boot_ns > turn.now.boot_ns:
+        return f"{plugin.gate} until {clock_text(turn.time_after(plugin.gate_boot_ns))}"
+    if not with_slot and plugin.backoff_boot_ns > turn.now.boot_ns:
+        until = clock_text(turn.time_after(plugin.backoff_boot_ns))
+        return f"failing ({plugin.failures} in a row, next try {until})"
+    for pod in state.foreign.values():
+        if pod.job_id == plugin.key.job_id and pod.plugin == plugin.key.name:
+            return f"pod {pod.name} of another agent runs"
+    return ""
+
+
+def _create_run(turn: Turn, plugin: PluginState, rules: Sequence[RuleState], slots: list[Slot]) -> None:
+    state, job_id = turn.state, plugin.key.job_id
+    vsn, name = state.settings.vsn, plugin.key.name
+    if slots:
+        newest = max(slots, key=lambda slot: slot.fire_ns)
+        key = f"{vsn}/{job_id}/{name}/{newest.expr}/{newest.fire_ns}"
+        _claim(turn, plugin, slots, newest.fire_ns)
+    else:
+        state.run_counter += 1
+        key = f"{vsn}/{job_id}/{name}/{state.settings.epoch}#{state.run_counter}"
+    cause = rules[0]
+    parameters = cause.rule.parameters
+    digest = hashlib.sha256(key.encode()).hexdigest()
+    duration = parameters.get("duration")
+    run = Run(
+        run_id=digest[:20],
+        key=key,
+        job_id=job_id,
+        goal_id=plugin.goal_id,
+        plugin=plugin.plugin,
+        pod_name=pod_name(name, key),
+        instance=pod_name(name, f"{key}/instance"),
+        created=turn.now,
+        cause=cause.rule.condition,
+        slots=tuple(slots),
+        duration_s=None if duration is None else parse_duration_ns(duration) / NS_PER_S,
+        priority=int(parameters.get("priority", 0)),
+    )
+    state.runs[run.run_id] = run
+    state.waiting[run.run_id] = None
+    plugin.active = run
+    plugin.runs += 1
+    for rule in rules:
+        rule.fired += 1
+    extra: dict[str, Any] = {"reason": f"triggered by {cause.rule.condition}"}
+    if slots:
+        extra["slot"] = clock_text(newest.fire_ns)
+    if cause.condition.needs.windows:
+        extra["values"] = cause.bound.explain(turn.now.ts_ns)
+    say_run(turn, run, "plugin.queued", extra)
+
+
+def _claim(turn: Turn, plugin: PluginState, slots: list[Slot], fire_ns: int) -> None:
+    """Claim the slots of the firing rules and close every other open slot of the plugin up to `fire_ns`."""
+    state, job_id = turn.state, plugin.key.job_id
+    closed = (
+        [slot for slot in open_slots(turn, plugin.rules) if slot.fire_ns <= fire_ns] if len(plugin.rules) > 1 else []
+    )
+    for expr, time_ns in (*slots, *closed):
+        state.ledger.claim(SlotKey(job_id, plugin.key.name, expr), time_ns)
+    for rule in plugin.rules:
+        state.wakeups.unarmed[rule.rule_id] = None
+        if rule.blocked:
+            record_missed(turn, rule)
+        if rule.hold_s:
+            # the slot is claimed: what was true through it is not any more
+            rule.true_since = None if rule.bound.evaluate(turn.now.ts_ns).value is not True else rule.true_since
+
+
+def record_missed(turn: Turn, rule: RuleState) -> None:
+    """Record the held slots of a rule whose grace is over or that a newer slot has replaced; forget claimed ones."""
+    still_open = set(open_slots(turn, [rule]))
+    for slot, reason in list(rule.blocked.items()):
+        if slot in still_open:
+            continue
+        del rule.blocked[slot]
+        if turn.state.ledger.is_claimed(SlotKey(rule.job_id, rule.rule.object, slot.expr), slot.fire_ns):
+            continue
+        fields = {
+            "job": rule.job_id,
+            "plugin": rule.rule.object,
+            "slot": clock_text(slot.fire_ns),
+            "slot_ns": slot.fire_ns,
+            "cron": slot.expr,
+            "reason": reason,
+        }
+        say(turn, "slot.missed", fields, level="warning")
+        plugin = turn.state.plugins.get(PluginKey(rule.job_id, rule.rule.object))
+        if plugin is not None:
+            tell(turn, plugin, "slot.missed", {"slot": clock_text(slot.fire_ns), "reason": reason})
+
+
+# -- publish, set -----------------------------------------------------------------------------------------------------
+
+
+def _publish(turn: Turn, rule: RuleState, *, edge: bool) -> None:
+    parameters = rule.rule.parameters
+    every = parameters.get("every")
+    every_ns = round(turn.state.settings.publish_every_s * NS_PER_S) if every is None else parse_duration_ns(every)
+    boot_ns = turn.now.boot_ns
+    if not edge and rule.acted_boot_ns is not None and boot_ns < rule.acted_boot_ns + every_ns:
+        turn.state.wakeups.boot.set(("every", rule.rule_id), rule.acted_boot_ns + every_ns)
+        return
+    value = parameters.get("value", 1)
+    scope = SCOPES.get(str(parameters.get("to", "all")), "all")
+    fields = {"job": rule.job_id, "name": rule.rule.object, "value": value, "to": scope, "rule": rule.rule.condition}
+    fields["values"] = rule.bound.explain(turn.now.ts_ns)
+    log(turn, "rule.published", fields)
+    publish_value(turn, rule.rule.object, value, scope)
+    rule.acted_boot_ns = boot_ns
+    rule.fired += 1
+    turn.state.wakeups.boot.set(("every", rule.rule_id), boot_ns + every_ns)
+    _settle(turn, rule)
+
+
+def _set(turn: Turn, rule: RuleState) -> None:
+    value = rule.rule.parameters.get("value", 1)
+    text = value if isinstance(value, str) else str(value)
+    fields = {"job": rule.job_id, "key": rule.rule.object, "value": text, "rule": rule.rule.condition}
+    fields["values"] = rule.bound.explain(turn.now.ts_ns)
+    log(turn, "rule.set", fields)
+    turn.effects.append(SetState(turn.state.next_effect_id(), rule.rule.object, text))
+    rule.acted_value = text
+    rule.fired += 1
+    _settle(turn, rule)
+
+
+def _settle(turn: Turn, rule: RuleState) -> None:
+    """Claim the slots that a publish or set rule fired on; the claim itself may turn the condition false again."""
+    slots = open_slots(turn, [rule])
+    if not slots:
+        return
+    for expr, fire_ns in slots:
+        turn.state.ledger.claim(SlotKey(rule.job_id, rule.rule.object, expr), fire_ns)
+    _remember(turn, rule, rule.bound.evaluate(turn.now.ts_ns))

@@ -1,0 +1,251 @@
+"""Which jobs are in force on this node.
+
+Every source owns its goals; the set in force is their union, the stream before the ConfigMap before the files. Only the
+*first* list after a (re)connect is suspect: jobs that it lacks are held for a while, their running pods go on; a later
+list on the same connection is taken at its word. A rule or plugin that is wrong is refused with its place; the rest of
+the job is in force.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Final
+
+from edgesched.core.model import NS_PER_S, Plugin, ScienceGoal, SubGoal
+from edgesched.core.plan.announce import log, plugin_fields, say, tell
+from edgesched.core.plan.ends import GOAL_REMOVED, fail, forget, miss, remove_pod
+from edgesched.core.plan.events import GoalsReceived, SourceKind
+from edgesched.core.plan.pods import attach
+from edgesched.core.plan.state import JobState, PluginKey, PluginState, RuleFacts, RuleState, Run
+from edgesched.core.plan.turn import Turn
+from edgesched.core.pods import admit
+from edgesched.core.rules import compile_condition, parse_duration_ns, parse_rule
+from edgesched.core.suggest import did_you_mean
+from edgesched.errors import RuleError
+
+PRECEDENCE: Final[tuple[SourceKind, ...]] = ("stream", "configmap", "files")
+LATEST_GRACE_NS: Final = 8 * 86_400 * NS_PER_S
+
+
+def receive(turn: Turn, event: GoalsReceived) -> None:
+    """Take the complete list of one source."""
+    state = turn.state
+    before = state.sources.get(event.source, {})
+    goals = {goal.job_id: goal for goal in event.goals}
+    if event.first:
+        for job_id, goal in before.items():
+            if job_id not in goals:
+                goals[job_id] = goal
+                _hold(turn, event.source, job_id)
+    for goal in event.goals:
+        job = state.jobs.get(goal.job_id)
+        if job is not None and job.source == event.source:
+            job.missing_until_boot_ns = None
+        state.wakeups.boot.clear(("missing", event.source, goal.job_id))
+    state.sources[event.source] = goals
+    apply(turn)
+
+
+def missing_for_good(turn: Turn, source: SourceKind, job_id: str) -> None:
+    """A job stayed missing from its source for the whole hold."""
+    turn.state.sources.get(source, {}).pop(job_id, None)
+    apply(turn)
+
+
+def apply(turn: Turn) -> None:
+    """Bring the jobs in force in line with the sources."""
+    state = turn.state
+    in_force: dict[str, tuple[SourceKind, ScienceGoal, SubGoal]] = {}
+    for source in PRECEDENCE:
+        for job_id, goal in state.sources.get(source, {}).items():
+            part = sub_goal(goal, state.settings.vsn)
+            if part is None:
+                continue
+            if job_id in in_force:
+                if in_force[job_id][0] != source:
+                    log(turn, "goal.shadowed", {"job": job_id, "source": source, "by": in_force[job_id][0]})
+                continue
+            in_force[job_id] = (source, goal, part)
+    for job_id in [job_id for job_id in state.jobs if job_id not in in_force]:
+        _remove(turn, state.jobs[job_id])
+    for job_id, (source, goal, part) in in_force.items():
+        job = state.jobs.get(job_id)
+        if job is None:
+            _add(turn, source, goal, part)
+        elif job.goal != goal:
+            _update(turn, job, source, goal, part)
+        else:
+            job.source = source
+
+
+def sub_goal(goal: ScienceGoal, vsn: str) -> SubGoal | None:
+    """Return the node's part of a goal; node names are compared without regard to case."""
+    for part in goal.sub_goals:
+        if part.node.lower() == vsn.lower():
+            return part
+    return None
+
+
+def _hold(turn: Turn, source: SourceKind, job_id: str) -> None:
+    until_ns = turn.boot_deadline(turn.state.settings.hold_missing_s)
+    turn.state.wakeups.boot.set(("missing", source, job_id), until_ns)
+    job = turn.state.jobs.get(job_id)
+    if job is not None and job.source == source and job.missing_until_boot_ns is None:
+        job.missing_until_boot_ns = until_ns
+        log(turn, "goal.missing", {"job": job_id, "source": source}, level="warning")
+
+
+def _add(turn: Turn, source: SourceKind, goal: ScienceGoal, part: SubGoal) -> None:
+    job = JobState(goal.job_id, goal, source, turn.now)
+    turn.state.jobs[goal.job_id] = job
+    _open_boot_slot(turn, job)
+    _install(turn, job, part)
+    say(turn, "goal.received", _fields(job))
+
+
+def _update(turn: Turn, job: JobState, source: SourceKind, goal: ScienceGoal, part: SubGoal) -> None:
+    _uninstall(turn, job)
+    job.goal, job.source = goal, source
+    _install(turn, job, part)
+    say(turn, "goal.updated", _fields(job))
+
+
+def _remove(turn: Turn, job: JobState) -> None:
+    state = turn.state
+    _uninstall(turn, job)
+    plugins = list(job.plugins.values())
+    job.plugins = {}
+    del state.jobs[job.job_id]
+    for plugin in plugins:
+        _end_plugin(turn, plugin)
+    state.ledger.forget_job(job.job_id)
+    say(turn, "goal.removed", _fields(job))
+
+
+def _fields(job: JobState) -> dict[str, str]:
+    return {"goal_id": job.goal.goal_id, "goal_name": job.goal.name, "job_id": job.job_id}
+
+
+def _open_boot_slot(turn: Turn, job: JobState) -> None:
+    state = turn.state
+    if state.boot_id and state.seen_boots.get(job.job_id) != state.boot_id:
+        state.seen_boots[job.job_id] = state.boot_id
+        job.boot_slot_ns = turn.now.ts_ns
+
+
+# -- plugins and rules ------------------------------------------------------------------------------------------------
+
+
+def _install(turn: Turn, job: JobState, part: SubGoal) -> None:
+    problems: list[str] = []
+    old = job.plugins
+    job.plugins = {}
+    for plugin in part.plugins:
+        job.plugins[plugin.name] = _install_plugin(turn, job, plugin)
+    for name, gone in old.items():
+        if name not in job.plugins:
+            _end_plugin(turn, gone)
+    for text in part.rules:
+        problem = _install_rule(turn, job, text)
+        if problem:
+            problems.append(problem)
+            log(turn, "rule.refused", {"job": job.job_id, "rule": text, "reason": problem}, level="error")
+    job.problems = tuple(problems)
+    for run in list(turn.state.runs.values()):
+        if run.job_id == job.job_id and run.key.startswith("adopted/") and run.plugin_key in turn.state.plugins:
+            attach(turn, run)
+
+
+def _install_plugin(turn: Turn, job: JobState, plugin: Plugin) -> PluginState:
+    state = turn.state
+    key = PluginKey(job.job_id, plugin.name)
+    upload_job = plugin.spec.job or job.goal.name or job.job_id
+    fields = plugin_fields(plugin, job.job_id, job.goal.goal_id, upload_job)
+    known = state.plugins.get(key)
+    if known is None:
+        known = PluginState(key, plugin, job.goal.goal_id, upload_job, fields)
+        state.plugins[key] = known
+    else:
+        known.plugin, known.goal_id, known.fields = plugin, job.goal.goal_id, fields
+    refused = admit(plugin, state.settings.admission) or ""
+    if refused and refused != known.refused:
+        say(turn, "plugin.failed", {**fields, "reason": f"refused: {refused}"}, level="error")
+        tell(turn, known, "plugin.refused", {"reason": refused})
+    known.refused = refused
+    return known
+
+
+def _install_rule(turn: Turn, job: JobState, text: str) -> str:
+    """Put a rule in force; returns why not, empty when it is."""
+    state = turn.state
+    try:
+        rule = parse_rule(text)
+        if rule.action == "schedule" and rule.object not in job.plugins:
+            hint = did_you_mean(rule.object, job.plugins)
+            return f"no plugin {rule.object!r} in the job" + (f"; {hint}" if hint else "")
+        if rule.action == "publish" and rule.object.startswith("sys."):
+            return f"{rule.object!r}: names that begin with sys. are the system's own"
+        grace_ns = round(state.settings.grace_s * NS_PER_S)
+        if "grace" in rule.parameters:
+            grace_ns = parse_duration_ns(rule.parameters["grace"])
+        if rule.parameters.get("misfire") == "latest":
+            grace_ns = LATEST_GRACE_NS
+        condition = compile_condition(rule.condition, grace_ns=grace_ns)
+        hold = rule.parameters.get("hold")
+        hold_s = 0.0 if hold is None else parse_duration_ns(hold) / NS_PER_S
+        for name in ("duration", "cooldown", "every"):
+            if name in rule.parameters:
+                parse_duration_ns(rule.parameters[name])
+    except RuleError as error:
+        return str(error)
+    facts = RuleFacts(state, job.job_id, rule.object)
+    state.rule_counter += 1
+    bound = condition.bind(facts, turn.now.ts_ns)
+    installed = RuleState(state.rule_counter, job.job_id, rule, condition, bound, hold_s)
+    state.rules[installed.rule_id] = installed
+    job.rules.append(installed)
+    if rule.action == "schedule":
+        job.plugins[rule.object].rules.append(installed)
+    state.wakeups.index(installed.rule_id, installed.names)
+    turn.woken[installed.rule_id] = None
+    return ""
+
+
+def _uninstall(turn: Turn, job: JobState) -> None:
+    """Take the rules of a job out of force; its plugins and their history stay."""
+    state = turn.state
+    for rule in job.rules:
+        state.wakeups.forget(rule.rule_id, rule.names)
+        rule.bound.release()
+        del state.rules[rule.rule_id]
+        turn.woken.pop(rule.rule_id, None)
+    for plugin in job.plugins.values():
+        plugin.rules.clear()
+    job.rules = []
+
+
+def _end_plugin(turn: Turn, plugin: PluginState) -> None:
+    """End what runs of a plugin that is not asked for any more."""
+    state = turn.state
+    run = plugin.active
+    if run is not None:
+        if run.pod is None and run.run_id in state.waiting:
+            miss(turn, run, GOAL_REMOVED)
+        else:
+            run.ending = GOAL_REMOVED
+            fail(turn, run, GOAL_REMOVED)
+            remove_pod(turn, run, grace_s=state.settings.delete_grace_s)
+    state.wakeups.boot.clear(("plugin", *plugin.key))
+    if not any(_belongs(run, plugin) for run in state.runs.values()):
+        state.plugins.pop(plugin.key, None)
+    for ended in [run for run in state.runs.values() if _belongs(run, plugin) and run.pod_gone]:
+        forget(turn, ended)
+
+
+def _belongs(run: Run, plugin: PluginState) -> bool:
+    return run.plugin_key == plugin.key
+
+
+def names_wanted(rules: Iterable[RuleState]) -> frozenset[str]:
+    """Measurement names that any rule in force reads."""
+    return frozenset(name for rule in rules for name in rule.names)

@@ -1,0 +1,79 @@
+"""From waiting runs to launches: the policy chooses, every run that stays carries its reason."""
+
+from __future__ import annotations
+
+from edgesched.core.model import NS_PER_S
+from edgesched.core.plan.announce import log, say_run, tell
+from edgesched.core.plan.ends import miss
+from edgesched.core.plan.lifecycle import RunState
+from edgesched.core.plan.pods import request_launch
+from edgesched.core.plan.policies import POLICIES, default
+from edgesched.core.plan.state import Run
+from edgesched.core.plan.turn import Turn
+from edgesched.core.rules import next_fire
+
+CLUSTER_UNKNOWN = "waiting for the cluster's list of pods"
+
+
+def select(turn: Turn) -> None:
+    """Let the policy choose among the waiting runs and ask for their pods."""
+    state = turn.state
+    if not state.waiting:
+        return
+    waiting = [state.runs[run_id] for run_id in state.waiting]
+    if not state.pods_known:
+        # until the pods are listed a pod of this very run may exist, and so may others that occupy the node
+        for run in waiting:
+            _stay(turn, run, CLUSTER_UNKNOWN)
+        return
+    if any(run.priority for run in waiting):
+        waiting.sort(key=lambda run: -run.priority)
+    policy = POLICIES.get(state.settings.policy, default)
+    active = [run for run in state.runs.values() if run.is_active and run.run_id not in state.waiting]
+    selection = policy(waiting, active, list(state.foreign.values()))
+    for run in selection.go:
+        _go(turn, run)
+    for run, reason in selection.stay:
+        _stay(turn, run, reason)
+
+
+def _go(turn: Turn, run: Run) -> None:
+    state = turn.state
+    del state.waiting[run.run_id]
+    state.wakeups.boot.clear(("queue", run.run_id))
+    state.wakeups.wall.clear(("queue", run.run_id))
+    run.state = RunState.SELECTED
+    run.why = ""
+    run.launched = turn.now
+    plugin = state.plugins.get(run.plugin_key)
+    if plugin is not None:
+        plugin.last_launch_ns = turn.now.ts_ns
+    say_run(turn, run, "plugin.selected", {"reason": "Fit to resource"})
+    request_launch(turn, run)
+
+
+def _stay(turn: Turn, run: Run, reason: str) -> None:
+    if run.why == reason:
+        return
+    state = turn.state
+    if not run.why:
+        fields = {"job": run.job_id, "plugin": run.plugin.name, "run": run.run_id, "reason": reason}
+        log(turn, "plugin.waiting", fields)
+        if run.slots:
+            newest = max(run.slots, key=lambda slot: slot.fire_ns)
+            until_ns = next_fire(newest.expr, turn.now.ts_ns)
+            if until_ns is not None:
+                state.wakeups.wall.set(("queue", run.run_id), until_ns)
+        else:
+            timeout_ns = round(state.settings.queue_timeout_s * NS_PER_S)
+            state.wakeups.boot.set(("queue", run.run_id), run.created.boot_ns + timeout_ns)
+    run.why = reason
+    plugin = state.plugins.get(run.plugin_key)
+    if plugin is not None:
+        tell(turn, plugin, "plugin.waiting", {"reason": reason})
+
+
+def give_up(turn: Turn, run: Run) -> None:
+    """A run has waited for as long as it may."""
+    if run.run_id in turn.state.waiting:
+        miss(turn, run, run.why or "no reason known")

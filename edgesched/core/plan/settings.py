@@ -1,0 +1,43 @@
+"""What an operator may set of the planner. All durations in seconds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from edgesched.core.model import Site
+from edgesched.core.pods import AdmissionSettings
+
+
+@dataclass(frozen=True, slots=True)
+class PlanSettings:
+    """Settings of the planner.
+
+    `vsn`: the node whose sub-goals are ours. `epoch`: distinguishes the runs of this state from those of an earlier,
+    lost one. `grace_s`: how long a cron slot stays open. `min_gap_s`: between the end of a plugin's run and its next
+    launch. `keep_finished_s` and `keep_finished_pods`: how long, and how many, ended pods stay for their logs.
+    `image_wait_s`: patience with image pull and container configuration errors. `unschedulable_s`: patience with a pod
+    that no node takes. `hold_missing_s`: how long a job lacking in the first list after a reconnect is kept.
+    `backoff_min_s`, `backoff_max_s`: pause of a level-true rule after failures. `breaker_after`: consecutive failures
+    after which a plugin counts as failing. `log_lines`: lines of log in a failure event.
+    """
+
+    vsn: str
+    epoch: str = "0"
+    policy: str = "default"
+    site: Site | None = None
+    admission: AdmissionSettings = field(default_factory=AdmissionSettings)
+    grace_s: float = 60.0
+    min_gap_s: float = 10.0
+    keep_finished_s: float = 60.0
+    keep_finished_pods: int = 50
+    image_wait_s: float = 600.0
+    unschedulable_s: float = 600.0
+    queue_timeout_s: float = 3600.0
+    hold_missing_s: float = 600.0
+    clock_patience_s: float = 300.0
+    backoff_min_s: float = 10.0
+    backoff_max_s: float = 600.0
+    breaker_after: int = 5
+    delete_grace_s: int = 30
+    publish_every_s: float = 600.0
+    log_lines: int = 3

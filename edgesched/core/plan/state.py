@@ -1,0 +1,225 @@
+"""Everything the planner knows. Mutable, owned by one thread, changed by `step` only.
+
+Jobs are keyed by job id and plugins by (job id, plugin name): goal ids change at every edit, and two jobs may use one
+plugin name without touching each other.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from edgesched.core.model import Instant, Plugin, PodView, ScienceGoal, ScienceRule
+from edgesched.core.plan.events import SourceKind
+from edgesched.core.plan.ledger import Ledger
+from edgesched.core.plan.lifecycle import ENDED, RunState
+from edgesched.core.plan.settings import PlanSettings
+from edgesched.core.plan.wakeups import Wakeups
+from edgesched.core.rules import Bound, Condition, Verdict
+from edgesched.core.windows import WindowStore
+
+STORY_LENGTH = 64
+
+
+class PluginKey(NamedTuple):
+    """Names a plugin of a job."""
+
+    job_id: str
+    name: str
+
+
+class Slot(NamedTuple):
+    """One fire time of one cron expression (with ` tz=ZONE` when the rule names a zone)."""
+
+    expr: str
+    fire_ns: int
+
+
+@dataclass(slots=True)
+class Run:
+    """One execution of a plugin, from the decision to the end of its pod.
+
+    `key` is what the pod's name is derived from: the ledger key of the slot that caused it, or a counter. `cause`: the
+    condition that fired. `why`: one line on where the run is held, for people. `ending`: why we asked for its end.
+    """
+
+    run_id: str
+    key: str
+    job_id: str
+    goal_id: str
+    plugin: Plugin
+    pod_name: str
+    instance: str
+    created: Instant
+    cause: str
+    slots: tuple[Slot, ...] = ()
+    duration_s: float | None = None
+    priority: int = 0
+    timeout_s: float = 3600.0
+    state: RunState = RunState.QUEUED
+    why: str = ""
+    ending: str = ""
+    pod: PodView | None = None
+    pod_gone: bool = False
+    launched: Instant | None = None
+    ended: Instant | None = None
+    reason: str = ""
+    message: str = ""
+    exit_code: int | None = None
+    log: tuple[str, ...] = ()
+    awaits_log: bool = False
+    attempt: int = 1
+
+    @property
+    def plugin_key(self) -> PluginKey:
+        """The plugin that this is a run of."""
+        return PluginKey(self.job_id, self.plugin.name)
+
+    @property
+    def is_active(self) -> bool:
+        """Waiting or in the cluster, not ended."""
+        return self.state not in ENDED
+
+
+class StoryLine(NamedTuple):
+    """One line of a plugin's story, for `explain`."""
+
+    ts_ns: int
+    text: str
+
+
+@dataclass(slots=True)
+class PluginState:
+    """A plugin of a job in force, or one whose last run has not ended.
+
+    `fields`: the part of every event's payload that does not change. `last_completed_ns`: launch time of the last
+    completed run. `last_launch_ns`: of the last run. `gate_boot_ns`: boot time before which no launch may happen, with
+    `gate` saying why. `upload_job`: the job part of the upload path.
+    """
+
+    key: PluginKey
+    plugin: Plugin
+    goal_id: str
+    upload_job: str
+    fields: Mapping[str, Any]
+    rules: list[RuleState] = field(default_factory=list)
+    active: Run | None = None
+    refused: str = ""
+    last_completed_ns: int | None = None
+    last_launch_ns: int | None = None
+    gate_boot_ns: int = 0
+    gate: str = ""
+    backoff_boot_ns: int = 0
+    failures: int = 0
+    runs: int = 0
+    completed_runs: int = 0
+    story: deque[StoryLine] = field(default_factory=lambda: deque(maxlen=STORY_LENGTH))
+
+
+@dataclass(slots=True)
+class RuleState:
+    """A science rule of a job in force.
+
+    `verdict`: the last one. `known`: the last one that was not unknown. `true_since`: when the present spell of true
+    began. `acted_boot_ns`: when a publish rule last acted. `blocked`: open slots that a gate holds back, with the gate.
+    """
+
+    rule_id: int
+    job_id: str
+    rule: ScienceRule
+    condition: Condition
+    bound: Bound
+    hold_s: float = 0.0
+    verdict: Verdict | None = None
+    known: bool | None = None
+    true_since: Instant | None = None
+    acted_boot_ns: int | None = None
+    acted_value: str | None = None
+    blocked: dict[Slot, str] = field(default_factory=dict)
+    fired: int = 0
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Measurement names that the condition reads."""
+        return tuple(dict.fromkeys(window.name for window in self.condition.needs.windows))
+
+
+@dataclass(slots=True)
+class JobState:
+    """A job in force on this node. `missing_until_boot_ns`: set while a suspect list lacks the job."""
+
+    job_id: str
+    goal: ScienceGoal
+    source: SourceKind
+    first_seen: Instant
+    rules: list[RuleState] = field(default_factory=list)
+    plugins: dict[str, PluginState] = field(default_factory=dict)
+    problems: tuple[str, ...] = ()
+    missing_until_boot_ns: int | None = None
+    boot_slot_ns: int | None = None
+
+
+@dataclass(slots=True)
+class NodeState:
+    """The planner's whole state."""
+
+    settings: PlanSettings
+    windows: WindowStore
+    ledger: Ledger = field(default_factory=Ledger)
+    wakeups: Wakeups = field(default_factory=Wakeups)
+    now: Instant = field(default_factory=lambda: Instant(0, 0))
+    jobs: dict[str, JobState] = field(default_factory=dict)
+    sources: dict[SourceKind, dict[str, ScienceGoal]] = field(default_factory=dict)
+    plugins: dict[PluginKey, PluginState] = field(default_factory=dict)
+    rules: dict[int, RuleState] = field(default_factory=dict)
+    runs: dict[str, Run] = field(default_factory=dict)
+    waiting: dict[str, None] = field(default_factory=dict)
+    run_of_pod: dict[str, str] = field(default_factory=dict)
+    finished: deque[str] = field(default_factory=deque)
+    foreign: dict[str, PodView] = field(default_factory=dict)
+    pods_known: bool = False
+    boot_id: str = ""
+    seen_boots: dict[str, str] = field(default_factory=dict)
+    started: Instant | None = None
+    clock_trusted: bool = True
+    rule_counter: int = 0
+    run_counter: int = 0
+    effect_counter: int = 0
+
+    def next_effect_id(self) -> str:
+        """Number an effect."""
+        self.effect_counter += 1
+        return f"{self.settings.epoch}-{self.effect_counter}"
+
+
+class RuleFacts:
+    """What a bound condition may ask about: the windows, the run history and the ledger of its own job and object."""
+
+    __slots__ = ("_job_id", "_object", "_state", "site", "windows")
+
+    def __init__(self, state: NodeState, job_id: str, object_name: str) -> None:
+        self.windows = state.windows
+        self.site = state.settings.site
+        self._state = state
+        self._job_id = job_id
+        self._object = object_name
+
+    def last_run(self, plugin: str) -> int | None:
+        """Launch time (ns) of the last completed run of a plugin of this job, None if none completed."""
+        known = self._state.plugins.get(PluginKey(self._job_id, plugin))
+        return None if known is None else known.last_completed_ns
+
+    def slot_claimed(self, expr: str, fire_ns: int) -> bool:
+        """Has this slot been claimed? While the clock is not trusted, no slot is open."""
+        state = self._state
+        if not state.clock_trusted:
+            return True
+        times = state.ledger.claimed.get((self._job_id, self._object, expr))  # type: ignore[call-overload]
+        return times is not None and fire_ns in times
+
+    def boot_slot(self) -> int | None:
+        """Fire time of the open `@reboot` slot of this job, None when it is closed."""
+        job = self._state.jobs.get(self._job_id)
+        return None if job is None else job.boot_slot_ns

@@ -1,0 +1,196 @@
+"""`step(state, event, now) -> effects`: the only door of the planner.
+
+Same state, same event, same time: same effects, on every machine. A step goes through four phases:
+
+1. the event and the deadlines that have come change the state and wake rules;
+2. every woken rule is evaluated against that state;
+3. the true ones act;
+4. the policy sends waiting runs to the cluster.
+"""
+
+from __future__ import annotations
+
+from typing import Final, cast
+
+from edgesched.core.model import NS_PER_S, Instant
+from edgesched.core.plan import goals, pods, selection
+from edgesched.core.plan.announce import log
+from edgesched.core.plan.effects import Effect
+from edgesched.core.plan.ends import DURATION_REACHED, fail, remove_pod, tell_failure
+from edgesched.core.plan.events import (
+    Booted,
+    EffectDone,
+    Event,
+    GoalsReceived,
+    Measured,
+    PodEventObserved,
+    PodObserved,
+    PodsListed,
+    SourceKind,
+)
+from edgesched.core.plan.firing import evaluate_and_act
+from edgesched.core.plan.state import NodeState, PluginKey
+from edgesched.core.plan.turn import Turn
+from edgesched.core.plan.wakeups import Key
+
+CLOCK_STEP_NS: Final = 2 * NS_PER_S
+"""A wall clock that moved by more than this against the boot clock was set, not disciplined."""
+
+
+def step(state: NodeState, event: Event, now: Instant) -> list[Effect]:
+    """Take one event at time `now`; change the state and return what is to be done, in order."""
+    turn = Turn(state, now)
+    _watch_clock(turn)
+    state.now = now
+    if isinstance(event, Measured):
+        # the most frequent event by far
+        _measure(turn, event)
+    else:
+        _hear(turn, event)
+    for key in state.wakeups.due(now):
+        _deadline(turn, key)
+    if turn.woken:
+        evaluate_and_act(turn)
+    if state.waiting:
+        selection.select(turn)
+    return turn.effects
+
+
+def next_deadline(state: NodeState) -> int | None:
+    """Return when `step` must be called next although nothing arrives: ns UTC by the clock of the last step.
+
+    Deadlines of rules are computed here and not in `step`: what is due at once goes out first.
+    """
+    wakeups = state.wakeups
+    if wakeups.unarmed:
+        now_ns = state.now.ts_ns
+        for rule_id in wakeups.unarmed:
+            rule = state.rules.get(rule_id)
+            if rule is None:
+                continue
+            deadline_ns = rule.bound.next_change(now_ns)
+            if deadline_ns is None:
+                wakeups.wall.clear(("rule", rule_id))
+            else:
+                wakeups.wall.set(("rule", rule_id), max(deadline_ns, now_ns + 1))
+        wakeups.unarmed.clear()
+    return wakeups.earliest(state.now)
+
+
+def _measure(turn: Turn, event: Measured) -> None:
+    state = turn.state
+    measurement = event.measurement
+    rules = state.wakeups.by_name.get(measurement.name)
+    if rules is None:
+        return
+    if state.windows.append(measurement, turn.now.ts_ns):
+        turn.woken.update(rules)
+
+
+def _hear(turn: Turn, event: Event) -> None:
+    if isinstance(event, PodObserved):
+        pods.observe(turn, event.pod, gone=event.gone)
+    elif isinstance(event, PodsListed):
+        pods.observe_list(turn, event.pods)
+    elif isinstance(event, PodEventObserved):
+        pods.pod_event(turn, event)
+    elif isinstance(event, EffectDone):
+        _effect_done(turn, event)
+    elif isinstance(event, GoalsReceived):
+        goals.receive(turn, event)
+    elif isinstance(event, Booted):
+        _boot(turn, event)
+
+
+def _boot(turn: Turn, event: Booted) -> None:
+    state = turn.state
+    state.boot_id = event.boot_id
+    state.started = turn.now
+    state.clock_trusted = event.clock_trusted
+    if not event.clock_trusted:
+        log(turn, "clock.untrusted", {"wait_s": state.settings.clock_patience_s}, level="warning")
+        state.wakeups.boot.set(("clock",), turn.boot_deadline(state.settings.clock_patience_s))
+
+
+def _effect_done(turn: Turn, event: EffectDone) -> None:
+    kind, _, run_id = event.effect_id.partition(":")
+    run = turn.state.runs.get(run_id)
+    if run is None:
+        return
+    if kind == "launch":
+        pods.launch_done(turn, run, event)
+    elif kind == "log" and run.awaits_log and event.outcome != "unavailable":
+        run.log = event.log
+        tell_failure(turn, run)
+
+
+def _deadline(turn: Turn, key: Key) -> None:
+    """A deadline has come."""
+    state = turn.state
+    kind = key[0]
+    if kind in ("rule", "hold", "every"):
+        turn.woken[cast("int", key[1])] = None
+    elif kind == "plugin":
+        plugin = state.plugins.get(PluginKey(cast("str", key[1]), cast("str", key[2])))
+        if plugin is not None:
+            turn.wake_plugin(plugin)
+            if plugin.backoff_boot_ns > turn.now.boot_ns:
+                state.wakeups.boot.set(key, plugin.backoff_boot_ns)
+    elif kind == "missing":
+        goals.missing_for_good(turn, cast("SourceKind", key[1]), cast("str", key[2]))
+    elif kind == "clock":
+        _trust_clock(turn)
+    else:
+        _run_deadline(turn, str(kind), cast("str", key[1]))
+
+
+def _run_deadline(turn: Turn, kind: str, run_id: str) -> None:
+    run = turn.state.runs.get(run_id)
+    if run is None:
+        return
+    settings = turn.state.settings
+    if kind == "queue":
+        selection.give_up(turn, run)
+    elif kind == "duration" and run.is_active:
+        run.ending = DURATION_REACHED
+        remove_pod(turn, run, grace_s=settings.delete_grace_s)
+    elif kind == "patience" and run.is_active:
+        reason, _, message = run.why.partition(": ")
+        fail(turn, run, reason, message=message)
+        remove_pod(turn, run, grace_s=0)
+    elif kind == "log" and run.awaits_log:
+        tell_failure(turn, run)
+    elif kind == "remove" and not run.pod_gone:
+        if run.awaits_log:
+            turn.state.wakeups.boot.set(("remove", run_id), turn.boot_deadline(1.0))
+        else:
+            remove_pod(turn, run, grace_s=0)
+    elif kind == "orphan":
+        pods.orphaned(turn, run)
+
+
+def _watch_clock(turn: Turn) -> None:
+    """Notice a step of the wall clock: deadlines of the old time are worth nothing, every rule is looked at anew."""
+    state, now = turn.state, turn.now
+    before = state.now
+    if before.ts_ns == 0:
+        return
+    step_ns = (now.ts_ns - before.ts_ns) - (now.boot_ns - before.boot_ns)
+    if -CLOCK_STEP_NS <= step_ns <= CLOCK_STEP_NS:
+        return
+    log(turn, "clock.stepped", {"by_s": round(step_ns / NS_PER_S, 1)}, level="warning")
+    if step_ns < 0:
+        dropped = state.ledger.forget_future(now.ts_ns)
+        if dropped:
+            log(turn, "ledger.dropped", {"slots": dropped, "reason": "more than a day ahead"}, level="warning")
+    for rule_id in state.rules:
+        turn.woken[rule_id] = None
+
+
+def _trust_clock(turn: Turn) -> None:
+    state = turn.state
+    if not state.clock_trusted:
+        state.clock_trusted = True
+        log(turn, "clock.trusted", {"reason": "patience is over"}, level="warning")
+        for rule_id in state.rules:
+            turn.woken[rule_id] = None

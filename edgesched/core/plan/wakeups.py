@@ -1,0 +1,106 @@
+"""Who must be woken: an index from measurement name to rules, and deadlines on two clocks.
+
+A deadline is named by a key; a key has at most one deadline a clock. Wall-clock deadlines are times (slots open,
+windows empty); boot-clock deadlines are pauses (`hold`, `cooldown`, back-off), which steps of the wall clock must not
+stretch.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Hashable, Iterable
+from dataclasses import dataclass, field
+
+from edgesched.core.model import Instant
+
+Key = tuple[Hashable, ...]
+
+
+@dataclass(slots=True)
+class Deadlines:
+    """A heap of deadlines with replacement. Equal deadlines come out in the order in which they were set."""
+
+    heap: list[tuple[int, int, Key]] = field(default_factory=list)
+    current: dict[Key, tuple[int, int]] = field(default_factory=dict)
+    sequence: int = 0
+
+    def set(self, key: Key, when_ns: int) -> None:
+        """Set or move the deadline of a key."""
+        known = self.current.get(key)
+        if known is not None and known[0] == when_ns:
+            return
+        self.sequence += 1
+        self.current[key] = (when_ns, self.sequence)
+        heapq.heappush(self.heap, (when_ns, self.sequence, key))
+        if len(self.heap) > 64 + 4 * len(self.current):
+            self._compact()
+
+    def clear(self, key: Key) -> None:
+        """Forget the deadline of a key, if it has one."""
+        self.current.pop(key, None)
+
+    def due(self, now_ns: int) -> list[Key]:
+        """Take the keys whose deadline has come, earliest first."""
+        heap, current = self.heap, self.current
+        keys: list[Key] = []
+        while heap and heap[0][0] <= now_ns:
+            when_ns, sequence, key = heapq.heappop(heap)
+            if current.get(key) == (when_ns, sequence):
+                del current[key]
+                keys.append(key)
+        return keys
+
+    def earliest(self) -> int | None:
+        """Return the earliest deadline, None without one."""
+        heap, current = self.heap, self.current
+        while heap:
+            when_ns, sequence, key = heap[0]
+            if current.get(key) == (when_ns, sequence):
+                return when_ns
+            heapq.heappop(heap)
+        return None
+
+    def _compact(self) -> None:
+        self.heap = [(when_ns, sequence, key) for key, (when_ns, sequence) in self.current.items()]
+        heapq.heapify(self.heap)
+
+
+@dataclass(slots=True)
+class Wakeups:
+    """The two heaps, the index and the rules whose deadline must be computed anew."""
+
+    wall: Deadlines = field(default_factory=Deadlines)
+    boot: Deadlines = field(default_factory=Deadlines)
+    by_name: dict[str, dict[int, None]] = field(default_factory=dict)
+    unarmed: dict[int, None] = field(default_factory=dict)
+
+    def index(self, rule_id: int, names: Iterable[str]) -> None:
+        """Wake this rule whenever one of these measurements arrives."""
+        for name in names:
+            self.by_name.setdefault(name, {})[rule_id] = None
+
+    def forget(self, rule_id: int, names: Iterable[str]) -> None:
+        """Undo `index` and drop the deadlines of a rule."""
+        for name in names:
+            rules = self.by_name.get(name)
+            if rules is not None:
+                rules.pop(rule_id, None)
+                if not rules:
+                    del self.by_name[name]
+        for key in (("rule", rule_id), ("hold", rule_id), ("every", rule_id)):
+            self.wall.clear(key)
+            self.boot.clear(key)
+        self.unarmed.pop(rule_id, None)
+
+    def due(self, now: Instant) -> list[Key]:
+        """Take the keys whose deadline has come on either clock."""
+        return self.wall.due(now.ts_ns) + self.boot.due(now.boot_ns)
+
+    def earliest(self, now: Instant) -> int | None:
+        """Return the earliest deadline as wall time, reckoned from `now`."""
+        wall_ns = self.wall.earliest()
+        boot_ns = self.boot.earliest()
+        if boot_ns is None:
+            return wall_ns
+        translated_ns = now.ts_ns + boot_ns - now.boot_ns
+        return translated_ns if wall_ns is None else min(wall_ns, translated_ns)
