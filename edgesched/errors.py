@@ -74,6 +74,12 @@ class GoalError(InputError):
     code = "goal"
 
 
+class PluginError(InputError):
+    """A plugin cannot be made into a pod; `path` is relative to the plugin, such as `pluginSpec.image`."""
+
+    code = "plugin"
+
+
 class ConfigError(InputError):
     """The configuration is wrong; found at start only."""
 
