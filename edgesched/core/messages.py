@@ -116,7 +116,7 @@ _NOT_FINITE = frozenset({"nan", "inf", "infinity"})
 
 
 def decode_measurement(
-    payload: bytes, *, topic_name: str, received_ns: int, retained: bool = False
+    payload: bytes | bytearray, *, topic_name: str, received_ns: int, retained: bool = False
 ) -> Measurement | Rejected:
     """Read one message of a broker.
 
