@@ -46,8 +46,8 @@ class ConfigProblemsError(ConfigError):
 class Config:
     """The effective configuration; `settings.SETTINGS` says what each value means.
 
-    `origins`: setting name -> where its value came from, such as `flag --nodename` or `file agent.yaml:3`. `notes`: what
-    the operator should know, one line each, although nothing is wrong.
+    `origins`: setting name -> where its value came from, such as `flag --nodename` or `file agent.yaml:3`.
+    `notes`: what the operator should know, one line each, although nothing is wrong.
     """
 
     vsn: str

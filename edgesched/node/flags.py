@@ -6,6 +6,7 @@ takes `-nodename` for seven short flags or guesses at abbreviations. All mistake
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
@@ -31,8 +32,9 @@ def parse_flags(arguments: Iterable[str], settings: Iterable[Setting]) -> Flags:
     """Sort arguments to settings; values are not parsed yet."""
     by_flag = {flag: setting for setting in settings for flag in setting.flags}
     flags = Flags()
-    left = iter(arguments)
-    for argument in left:
+    left = deque(arguments)
+    while left:
+        argument = left.popleft()
         if not argument.startswith("-") or argument == "-":
             flags.problems.append(f"unexpected argument {shown(argument)!r}{_boolean_hint(argument)}")
             continue
@@ -44,17 +46,18 @@ def parse_flags(arguments: Iterable[str], settings: Iterable[Setting]) -> Flags:
             if not equals and setting is not None and setting.switch:
                 value = "true"
             elif not equals:
-                following = next(left, None)
-                if following is None:
+                if not left:
                     flags.problems.append(f"--{name}: a value is missing")
                     continue
-                value = following
+                value = left.popleft()
             if setting is None:
                 flags.config_file = value
             else:
                 flags.given.setdefault(setting.name, []).append((f"--{name}", value))
         else:
             flags.problems.append(f"unknown flag --{shown(name)}{_hint(name, by_flag)}")
+            if not equals and left and not left[0].startswith("-"):
+                left.popleft()  # its value, most likely: one mistake is one line
     return flags
 
 
