@@ -78,7 +78,7 @@ _PART = re.compile(r"\s*(\d{1,9}(?:\.\d{1,9})?)\s*([A-Za-z]+)")
 _LONGEST_NS: Final = 100 * 366 * DAY_NS
 _RUNS = re.compile(r"\s*(['\"]?)([^'\",]+?)\1\s*,\s*(?:n\s*=\s*)?['\"]?(\d{1,9})['\"]?\s*")
 _DATE = re.compile(r"\d{4}-\d{1,2}-\d{1,2}")
-_EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.timezone.utc)
+_EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 _EXAMPLES: Final = "write WallClock(1d), Runs(PLUGIN, 100), Until(2030-12-31) or Until(CONDITION)"
 
 
@@ -152,7 +152,7 @@ def _moment(text: str) -> int | None:
     except ValueError:
         return None
     if moment.tzinfo is None:
-        moment = moment.replace(tzinfo=dt.timezone.utc)
+        moment = moment.replace(tzinfo=dt.UTC)
     return (moment - _EPOCH) // dt.timedelta(microseconds=1) * 1000
 
 
