@@ -19,7 +19,7 @@ from edgesched.core.plan.ledger import SlotKey
 from edgesched.core.plan.policies import clock_text
 from edgesched.core.plan.state import PluginKey, PluginState, RuleState, Run, Slot
 from edgesched.core.plan.turn import Turn
-from edgesched.core.pods import pod_name
+from edgesched.core.pods import instance_name, pod_name
 from edgesched.core.rules import parse_duration_ns
 
 SCOPES = {"all": "all", "node": "node", "beehive": "beehive", "cloud": "beehive"}
@@ -157,7 +157,7 @@ def _create_run(turn: Turn, plugin: PluginState, rules: Sequence[RuleState], slo
         goal_id=plugin.goal_id,
         plugin=plugin.plugin,
         pod_name=pod_name(name, key),
-        instance=pod_name(name, f"{key}/instance"),
+        instance=instance_name(name, key),
         created=turn.now,
         cause=cause.rule.condition,
         slots=tuple(slots),

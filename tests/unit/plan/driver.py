@@ -1,4 +1,4 @@
-"""A node without a shell: events go into `step`, effects come out, time is a number. Invariants hold after each step."""
+"""A node without a shell: events go into `step`, effects come out, time is a number."""
 
 from __future__ import annotations
 
@@ -50,7 +50,11 @@ def goal(
 ) -> ScienceGoal:
     """Return a goal; without plugins it has those that its `schedule` rules name."""
     if not plugins:
-        names = dict.fromkeys(rule[9 : min(rule.index(mark) for mark in ",)" if mark in rule)] for rule in rules if rule.startswith("schedule("))
+        names = dict.fromkeys(
+            rule[9 : min(rule.index(mark) for mark in ",)" if mark in rule)]
+            for rule in rules
+            if rule.startswith("schedule(")
+        )
         plugins = [plugin(each) for each in names]
     part = SubGoal(node, tuple(plugins), tuple(rules))
     return ScienceGoal(goal_id or f"goal-{hash_text(rules)}", job, name, (part,))
