@@ -41,6 +41,13 @@ class _Order:
     pod_name: str
     failures: int = 0
     told: bool = False
+    busy: bool = False
+
+    @property
+    def key(self) -> str:
+        """What tells it from others: a second delete with another grace is another request."""
+        effect = self.effect
+        return f"{effect.effect_id}/{effect.grace_s}" if isinstance(effect, DeletePod) else effect.effect_id
 
 
 class KubeWorkers:
@@ -58,7 +65,8 @@ class KubeWorkers:
         self._sent = sent
         self._changed = threading.Condition(threading.Lock())
         self._orders: dict[str, deque[_Order]] = {}
-        self._ids: set[str] = set()
+        self._keys: set[str] = set()
+        self._scheduled: set[str] = set()  # pods that are in `_ready`, in `_later` or with a worker
         self._ready: deque[str] = deque()
         self._later: list[tuple[float, int, str]] = []
         self._counter = 0
@@ -69,7 +77,7 @@ class KubeWorkers:
     @property
     def waiting(self) -> int:
         """Number of requests that are not answered yet."""
-        return len(self._ids)
+        return len(self._keys)
 
     @property
     def away(self) -> bool:
@@ -79,16 +87,18 @@ class KubeWorkers:
     def put(self, effect: KubeEffect) -> None:
         """Add a request; one that is waiting or under way already (same effect id) is not added again."""
         pod_name = effect.order.pod_name if isinstance(effect, LaunchPod) else effect.pod_name
+        order = _Order(effect, pod_name)
         full = False
         with self._changed:
-            if effect.effect_id in self._ids:
+            if order.key in self._keys:
                 return
             if isinstance(effect, DeletePod):
                 self._drop_pointless(pod_name)
-            if len(self._ids) >= WAITING_LIMIT:
-                full = True
+                self._add(order)
+            elif len(self._keys) < WAITING_LIMIT:
+                self._add(order)
             else:
-                self._add(_Order(effect, pod_name))
+                full = True
         if full:
             self._answer(EffectDone(effect.effect_id, "refused", f"{WAITING_LIMIT} requests wait for the cluster"))
 
@@ -108,21 +118,20 @@ class KubeWorkers:
                 return
 
     def _add(self, order: _Order) -> None:
-        self._ids.add(order.effect.effect_id)
-        line = self._orders.setdefault(order.pod_name, deque())
-        line.append(order)
-        if len(line) == 1:
+        self._keys.add(order.key)
+        self._orders.setdefault(order.pod_name, deque()).append(order)
+        if order.pod_name not in self._scheduled:
+            self._scheduled.add(order.pod_name)
             self._ready.append(order.pod_name)
             self._changed.notify()
 
     def _drop_pointless(self, pod_name: str) -> None:
-        """Drop creates of a pod that is to be deleted, save the one at the head: it may be under way."""
-        line = self._orders.get(pod_name)
-        if line is None or len(line) < 2:
-            return
-        kept = deque(order for at, order in enumerate(line) if at == 0 or not isinstance(order.effect, LaunchPod))
-        self._ids.difference_update(order.effect.effect_id for order in line if order not in kept)
-        self._orders[pod_name] = kept
+        """Drop creates of a pod that is to be deleted, save one under way; the delete finds whatever it may make."""
+        line = self._orders.get(pod_name, deque())
+        dropped = [order for order in line if isinstance(order.effect, LaunchPod) and not order.busy]
+        for order in dropped:
+            line.remove(order)
+            self._keys.discard(order.key)
 
     def _take(self, stop: threading.Event) -> _Order | None:
         """Wait for the next request that may be tried; None after a while, or when `stop` is set and none is left."""
@@ -132,6 +141,7 @@ class KubeWorkers:
             opens_s = self._opens_s(now_s)
             if self._ready and opens_s <= 0:
                 order = self._orders[self._ready.popleft()][0]
+                order.busy = True
                 self._probing = self.away
                 if self._ready:
                     self._changed.notify()
@@ -186,18 +196,12 @@ class KubeWorkers:
             self._failures = 0
             self._gate_s = 0.0
             self._probing = False
-            self._ids.discard(order.effect.effect_id)
-            line = self._orders[order.pod_name]
-            line.popleft()
-            if line:
-                self._ready.append(order.pod_name)
-            else:
-                del self._orders[order.pod_name]
+            more = self._leave(order)
             if was_away:
                 # the waiting ones need not sit out pauses that were meant for a cluster that is away
                 self._later = sorted((0.0, number, pod_name) for _, number, pod_name in self._later)
                 self._changed.notify_all()
-            elif line:
+            elif more:
                 self._changed.notify()
         if was_away:
             self._notice("kube.back", waiting=self.waiting)
@@ -220,7 +224,10 @@ class KubeWorkers:
                 untold = [order]
             for each in untold:
                 each.told = True
-            if not self._drop_superseded(order):
+            order.busy = False
+            if isinstance(order.effect, LaunchPod) and self._is_to_go(order.pod_name):
+                self._leave(order)
+            else:
                 self._counter += 1
                 heapq.heappush(self._later, (now_s + pause_s, self._counter, order.pod_name))
             self._changed.notify()
@@ -229,20 +236,25 @@ class KubeWorkers:
             level="warning",
             error=str(error),
             retry_in_s=round(pause_s, 2),
-            waiting=len(self._ids),
+            waiting=self.waiting,
         )
         for each in untold:
             self._answer(EffectDone(each.effect.effect_id, "unavailable", str(error)))
 
-    def _drop_superseded(self, order: _Order) -> bool:
-        """Drop a failed create that a delete waits behind; the delete finds whatever the create may have made."""
+    def _leave(self, order: _Order) -> bool:
+        """Take a request off the head of its line; return whether another one follows."""
+        self._keys.discard(order.key)
         line = self._orders[order.pod_name]
-        superseded = isinstance(order.effect, LaunchPod) and any(isinstance(each.effect, DeletePod) for each in line)
-        if superseded:
-            line.popleft()
-            self._ids.discard(order.effect.effect_id)
+        line.popleft()
+        if line:
             self._ready.append(order.pod_name)
-        return superseded
+            return True
+        del self._orders[order.pod_name]
+        self._scheduled.discard(order.pod_name)
+        return False
+
+    def _is_to_go(self, pod_name: str) -> bool:
+        return any(isinstance(order.effect, DeletePod) for order in self._orders[pod_name])
 
     def _pause_s(self, failures: int, asked_s: float | None) -> float:
         return backoff_s(failures, first_s=RETRY_FIRST_S, longest_s=RETRY_LONGEST_S, asked_s=asked_s)
