@@ -4,6 +4,7 @@ From text to work in four steps, each usable alone: `parse_job` reads a file and
 faults of meaning, `job_to_goal` makes the goal, `goals_from_json` reads goals that others made.
 """
 
+from edgesched.core.jobs.check import check_job, check_parsed_job
 from edgesched.core.jobs.criteria import (
     Criterion,
     NotEnforced,
@@ -43,6 +44,8 @@ __all__ = [
     "Until",
     "UntilTrue",
     "WallClock",
+    "check_job",
+    "check_parsed_job",
     "diff_goals",
     "file_job_id",
     "goal_to_dict",
