@@ -7,7 +7,8 @@ import re
 from fractions import Fraction
 from typing import Final
 
-_QUANTITY: Final = re.compile(r"([+-]?)(\d{1,18}\.?\d{0,9}|\.\d{1,9})(?:([numkMGTPE]|[KMGTPE]i)|[eE]([+-]?\d{1,2}))?\Z")
+_NUMBER: Final = r"([+-]?)([0-9]{1,18}\.?[0-9]{0,9}|\.[0-9]{1,9})"
+_QUANTITY: Final = re.compile(_NUMBER + r"(?:([numkMGTPE]|[KMGTPE]i)|[eE]([+-]?[0-9]{1,2}))?\Z")
 _SCALES: Final = {suffix: Fraction(1000) ** power for power, suffix in enumerate("num", start=-3)}
 _SCALES.update((suffix, Fraction(1000) ** power) for power, suffix in enumerate("kMGTPE", start=1))
 _SCALES.update((f"{suffix}i", Fraction(1024) ** power) for power, suffix in enumerate("KMGTPE", start=1))
