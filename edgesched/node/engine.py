@@ -20,7 +20,7 @@ from typing import Final, Generic, TypeVar
 
 from edgesched.core.model import NS_PER_S, Instant
 from edgesched.core.plan.effects import Effect
-from edgesched.core.plan.events import Event, Woke
+from edgesched.core.plan.events import Event, Measured, Woke
 from edgesched.errors import InvariantError
 from edgesched.node.mailbox import Mailbox
 from edgesched.ports import Clock, Notice
@@ -30,6 +30,8 @@ Answer = TypeVar("Answer")
 
 LONGEST_WAIT_S: Final = 10.0
 STUCK_WAIT_S: Final = 0.05
+BREATH_S: Final = 0.0005
+"""Between two turns that deadlines alone caused: a storm of them must not keep a core busy."""
 QUESTIONS_A_TURN: Final = 4
 WOKE: Final = Woke()
 
@@ -46,14 +48,26 @@ class Planner(Generic[State]):
     next_deadline: Callable[[State], int | None]
 
 
+@dataclass(frozen=True, slots=True)
+class Hooks(Generic[State]):
+    """What else happens around a turn; all optional.
+
+    `commit` makes state and effects durable before they are acted on and returns the effects to carry out. `settled` is
+    called after a turn in which something else than measurements came. `decided` is called with each event and its
+    effects (a clock reading for a benchmark).
+    """
+
+    commit: Callable[[State, list[Effect]], list[Effect]] | None = None
+    settled: Callable[[State], None] | None = None
+    decided: Callable[[Event, list[Effect]], None] | None = None
+
+
 class Engine(Generic[State]):
-    """Runs the planner: `step` on every event, `commit` once a batch, `dispatch` after it.
+    """Runs the planner: `step` on every event, commit once a batch, `dispatch` after it.
 
     Args:
         state: the node state; nobody else touches it while the engine runs.
-        commit: makes state and effects durable before they are acted on; returns the effects to carry out.
         dispatch: hands effects to the ports; must not block.
-        decided: when given, called with each event and its effects (a clock reading for a benchmark).
     """
 
     def __init__(
@@ -65,9 +79,9 @@ class Engine(Generic[State]):
         clock: Clock,
         dispatch: Callable[[list[Effect]], None],
         notice: Notice,
-        commit: Callable[[State, list[Effect]], list[Effect]] | None = None,
-        decided: Callable[[Event, list[Effect]], None] | None = None,
+        hooks: Hooks[State] | None = None,
     ) -> None:
+        hooks = hooks or Hooks()
         self._state = state
         self._mailbox = mailbox
         self._clock = clock
@@ -75,22 +89,22 @@ class Engine(Generic[State]):
         self._next_deadline = planner.next_deadline
         self._dispatch = dispatch
         self._notice = notice
-        self._commit = commit or _commit_nothing
-        self._decided = decided
+        self._commit = hooks.commit or _commit_nothing
+        self._settled = hooks.settled
+        self._decided = hooks.decided
+        self._pause_s = 0.0
         self._questions: queue.SimpleQueue[Callable[[State, Instant], None]] = queue.SimpleQueue()
         self.broken: InvariantError | None = None
         self.steps = 0
 
     def run(self, stop: threading.Event, beat: Callable[[], None]) -> None:
         """Serve until `stop` is set and the mailbox is empty. Raises InvariantError."""
-        late = False
         while True:
             beat()
-            timeout_s = 0.0 if stop.is_set() else self._wait_s(late)
-            batch = self._mailbox.take(timeout_s)
+            batch = self._mailbox.take(0.0 if stop.is_set() else self._wait_s())
             if stop.is_set() and not batch:
                 return
-            late = self._turn(batch)
+            self._turn(batch)
             self._answer_questions()
 
     def ask(self, question: Callable[[State, Instant], Answer], timeout_s: float = 2.0) -> Answer:
@@ -115,29 +129,34 @@ class Engine(Generic[State]):
         finally:
             answer.cancel()
 
-    def _wait_s(self, late: bool) -> float:
-        """Return seconds until the next deadline; `late`: the last turn found it due and left it where it was."""
+    def _wait_s(self) -> float:
+        """Return seconds until the next deadline, at least the pause that the last turn asked for."""
         if not self._questions.empty():
             return 0.0
         deadline_ns = self._next_deadline(self._state)
         if deadline_ns is None:
             return LONGEST_WAIT_S
         left_s = (deadline_ns - self._clock.now().ts_ns) / NS_PER_S
-        return min(max(left_s, STUCK_WAIT_S if late else 0.0), LONGEST_WAIT_S)
+        return min(max(left_s, self._pause_s), LONGEST_WAIT_S)
 
-    def _turn(self, batch: list[Event]) -> bool:
-        """Decide on a batch and on a deadline that has come; return whether that deadline did not move."""
+    def _turn(self, batch: list[Event]) -> None:
+        """Decide on a batch, or on a deadline that has come; every step takes the deadlines that are due with it."""
         now = self._clock.now()
         deadline_ns = self._next_deadline(self._state)
         due = deadline_ns is not None and deadline_ns <= now.ts_ns
         effects: list[Effect] = []
         for event in batch:
             effects += self._decide(event, now)
-        if due:
+        self._pause_s = 0.0
+        if due and not batch:
             effects += self._decide(WOKE, now)
+            self._pause_s = BREATH_S
         if batch or due:
             self._dispatch(self._commit(self._state, effects))
-        return due and self._next_deadline(self._state) == deadline_ns
+        if self._settled is not None and any(not isinstance(event, Measured) for event in batch):
+            self._settled(self._state)
+        if due and self._next_deadline(self._state) == deadline_ns:
+            self._pause_s = STUCK_WAIT_S
 
     def _decide(self, event: Event, now: Instant) -> list[Effect]:
         self.steps += 1

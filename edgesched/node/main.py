@@ -1,0 +1,247 @@
+"""The node agent, wired.
+
+`build` makes every part and connects them; nothing else in the project knows which adapter serves which port. Parts
+can be given instead (`Parts`): tests and `edgesched standalone` use that. The agent ends at SIGTERM or SIGINT: intake
+stops, what came in is decided and carried out for at most 5 s, then the process ends. A second signal ends it at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from edgesched import __version__
+from edgesched.adapters.clock import SystemClock, boot_id, clock_trusted
+from edgesched.adapters.goalfiles import GoalFiles
+from edgesched.adapters.scoreboard import MemoryScoreboard
+from edgesched.core.model import NS_PER_S
+from edgesched.core.plan.effects import Effect
+from edgesched.core.plan.events import Booted, Event
+from edgesched.core.plan.state import NodeState
+from edgesched.core.plan.step import next_deadline, step
+from edgesched.core.windows import WindowStore
+from edgesched.errors import ConfigError
+from edgesched.node import log
+from edgesched.node.config import Config
+from edgesched.node.dispatch import Dispatcher
+from edgesched.node.engine import Engine, Hooks, Planner
+from edgesched.node.mailbox import Mailbox
+from edgesched.node.signals import StopSignals
+from edgesched.node.supervisor import Supervisor
+from edgesched.ports import Clock, EventPublisher, MeasurementSource, Notice, PodRunner, Scoreboard, Source
+
+if TYPE_CHECKING:
+    from edgesched.adapters.mqtt import MqttSettings
+
+EXIT_BROKEN: Final = 70
+BUILT_NS: Final = 1_793_491_200 * NS_PER_S
+"""2026-11-01: a wall clock before this has not been set since the power came back."""
+TICK_S: Final = 1.0
+
+
+@dataclass(slots=True)
+class Parts:
+    """Parts of the agent that are given instead of made. The last three are the hooks of a benchmark."""
+
+    clock: Clock | None = None
+    pods: PodRunner | None = None
+    pod_source: Source | None = None
+    goal_sources: tuple[Source, ...] = ()
+    measurements: MeasurementSource | None = None
+    publisher: EventPublisher | None = None
+    scoreboard: Scoreboard | None = None
+    received: Callable[[Event], None] | None = None
+    decided: Callable[[Event, list[Effect]], None] | None = None
+    sent: Callable[[Effect], None] | None = None
+
+
+class Agent:
+    """The running parts. `start`, then `stop`; or `serve`, which waits for a signal between the two."""
+
+    def __init__(self, config: Config, notice: Notice, parts: Parts) -> None:
+        self.config = config
+        self.notice = notice
+        self.clock = parts.clock or SystemClock()
+        now = self.clock.now()
+        self.started = now
+        self.state: NodeState = NodeState(config.plan_settings(f"{now.ts_ns // NS_PER_S:x}"), WindowStore())
+        self.mailbox = Mailbox(config.measurement_limit, received=parts.received)
+        self.supervisor = Supervisor(notice)
+        self.measurements = parts.measurements or _measurements(config, self)
+        self.scoreboard = parts.scoreboard or MemoryScoreboard()
+        pods, self.pod_source = _cluster(config, self, parts)
+        self.dispatcher = Dispatcher(
+            pods=pods,
+            publisher=parts.publisher or _publisher(config, notice),
+            scoreboard=self.scoreboard,
+            answer=self.mailbox.put,
+            notice=notice,
+            workers=config.kube_workers,
+            sent=parts.sent,
+        )
+        self.engine: Engine[NodeState] = Engine(
+            self.state,
+            Planner(step, next_deadline),
+            mailbox=self.mailbox,
+            clock=self.clock,
+            dispatch=self.dispatcher.dispatch,
+            notice=notice,
+            hooks=Hooks(settled=self._subscribe, decided=parts.decided),
+        )
+        self._names: frozenset[str] = frozenset()
+        self._register(parts.goal_sources or _goal_sources(config, self))
+
+    def start(self) -> None:
+        """Start all threads."""
+        trusted = clock_trusted(self.started.ts_ns, newest_known_ns=BUILT_NS)
+        self.mailbox.put(Booted(boot_id(), clock_trusted=trusted))
+        self.supervisor.start()
+        self.notice("agent.started", version=__version__, vsn=self.config.vsn, cluster=self.config.cluster)
+
+    def stop(self) -> bool:
+        """Stop in order: intake, engine, outlets; return whether all threads ended in time."""
+        ended = self.supervisor.stop()
+        self.notice("agent.stopped", steps=self.engine.steps, undelivered=self.dispatcher.outbox.waiting)
+        return ended
+
+    def serve(self, tick: Callable[[], None] | None = None) -> int:
+        """Run until a signal comes and return the exit code. `tick` is called every second."""
+        with StopSignals() as signals:
+            self.start()
+            while not (name := signals.wait(TICK_S)):
+                if tick is not None:
+                    tick()
+                if self.supervisor.broken.is_set():
+                    return EXIT_BROKEN
+            self.notice("agent.stopping", signal=name)
+            self.stop()
+        return 0
+
+    def _register(self, goal_sources: tuple[Source, ...]) -> None:
+        add = self.supervisor.add
+        for source in goal_sources:
+            add(f"goals-{type(source).__name__.lower()}", source.run)
+        if self.measurements is not None:
+            add("measurements", self.measurements.run)
+        if self.pod_source is not None:
+            add("kube-watch", self.pod_source.run)
+        add("engine", self.engine.run, phase="engine", nudge=self.mailbox.wake)
+        self.dispatcher.register(self.supervisor)
+
+    def _subscribe(self, state: NodeState) -> None:
+        """Listen to the measurements that the rules in force need."""
+        names = frozenset(state.wakeups.by_name)
+        if self.measurements is not None and names != self._names:
+            self._names = names
+            self.measurements.subscribe(names)
+
+
+def build(config: Config, *, notice: Notice = log.notice, parts: Parts | None = None) -> Agent:
+    """Make the agent that a configuration describes. Raises ConfigError when it cannot be made."""
+    for note in config.notes:
+        notice("config.note", level="warning", note=note)
+    _note_unused(config, notice)
+    return Agent(config, notice, parts or Parts())
+
+
+def _cluster(config: Config, agent: Agent, parts: Parts) -> tuple[PodRunner, Source | None]:
+    """Return who creates pods and who follows them."""
+    if parts.pods is not None:
+        return parts.pods, parts.pod_source
+    if config.cluster == "kubeconfig" and not config.kubeconfig.is_file():
+        raise ConfigError(
+            f"no cluster: {config.kubeconfig} does not exist",
+            hint="name one with --kubeconfig FILE, --in-cluster or --kube-server URL, or try --simulate",
+        )
+    from edgesched.adapters.kube import KubeApi, KubePods, KubeTarget, KubeWatch
+
+    target = KubeTarget(
+        server=config.kube_server,
+        in_cluster=config.in_cluster,
+        kubeconfig="" if config.cluster != "kubeconfig" else str(config.kubeconfig),
+    )
+    api = KubeApi.connect(target)
+    watch = KubeWatch(api, namespace=config.pods.namespace, emit=agent.mailbox.put, notice=agent.notice)
+    return KubePods(api, config.pods), watch
+
+
+def _measurements(config: Config, agent: Agent) -> MeasurementSource | None:
+    if not config.mqtt_uri:
+        return None
+    from edgesched.adapters.mqtt import MqttSource
+
+    return MqttSource(_mqtt_settings(config), agent.mailbox.put, agent.clock, agent.notice)
+
+
+def _publisher(config: Config, notice: Notice) -> EventPublisher:
+    where = config.events
+    if where == "auto":
+        where = "mqtt" if config.mqtt_uri else "cloud" if config.goalstream_url else "log"
+    if where == "mqtt":
+        if not config.mqtt_uri:
+            raise ConfigError("events go to mqtt but no broker is named", hint="add --mqtt-uri")
+        from edgesched.adapters.mqtt import MqttPublisher
+
+        return MqttPublisher(_mqtt_settings(config), notice)
+    if where == "cloud":
+        if not config.goalstream_url:
+            raise ConfigError("events go to the cloud but no cloud is named", hint="add --goalstream-url")
+        from edgesched.adapters.httpsink import HttpSink
+
+        return HttpSink(config.goalstream_url, config.vsn, token=config.goalstream_token, ca_file=_ca(config))
+    from edgesched.adapters.logpublisher import LogPublisher
+
+    # every decision has a log line of its own, so the events repeat them only on demand
+    return LogPublisher(notice, level="info" if config.events == "log" else "debug")
+
+
+def _mqtt_settings(config: Config) -> MqttSettings:
+    from edgesched.adapters.mqtt import MqttSettings
+
+    more: dict[str, object] = {"vsn": config.vsn, "version": config.mqtt_version}
+    if config.mqtt_password_file is not None:
+        more["password_file"] = str(config.mqtt_password_file)
+    elif config.mqtt_password:
+        more["password"] = config.mqtt_password
+    if config.mqtt_ca is not None:
+        more |= {"tls": True, "ca_file": str(config.mqtt_ca)}
+    if config.mqtt_topic_prefix:
+        more["prefix"] = config.mqtt_topic_prefix
+    return MqttSettings.from_url(config.mqtt_uri, **more)
+
+
+def _goal_sources(config: Config, agent: Agent) -> tuple[Source, ...]:
+    sources: list[Source] = []
+    if config.jobs:
+        missing = [str(path) for path in config.jobs if not path.exists()]
+        if missing:
+            raise ConfigError(f"no job file or folder {', '.join(missing)}")
+        sources.append(GoalFiles(config.jobs, agent.mailbox.put, agent.notice))
+    if config.goalstream_url:
+        from edgesched.adapters.goalstream import GoalStream
+
+        stream = GoalStream(
+            config.goalstream_url,
+            config.vsn,
+            emit=agent.mailbox.put,
+            notice=agent.notice,
+            token=config.goalstream_token,
+            ca_file=_ca(config),
+        )
+        sources.append(stream)
+    if not sources:
+        agent.notice("goals.no_source", level="warning", hint="name a job with --job or a cloud with --goalstream-url")
+    return tuple(sources)
+
+
+def _ca(config: Config) -> str:
+    return str(config.goalstream_ca) if config.goalstream_ca is not None else ""
+
+
+def _note_unused(config: Config, notice: Notice) -> None:
+    """Say which named peers this release does not talk to, instead of being silent about them."""
+    if config.rabbitmq_uri and not config.no_rabbitmq:
+        notice("rabbitmq.unused", level="warning", uri=config.rabbitmq_uri, hint="name an MQTT broker with --mqtt-uri")
+    if config.scoreboard_uri:
+        notice("scoreboard.unused", level="warning", uri=config.scoreboard_uri, hint="values are kept in memory")
