@@ -26,8 +26,10 @@ from edgesched.node import log
 from edgesched.node.config import Config
 from edgesched.node.dispatch import Dispatcher
 from edgesched.node.engine import Engine, Hooks, Planner
+from edgesched.node.http import HttpServer
 from edgesched.node.mailbox import Mailbox
 from edgesched.node.signals import StopSignals
+from edgesched.node.status import Pages
 from edgesched.node.supervisor import Supervisor
 from edgesched.ports import Clock, EventPublisher, MeasurementSource, Notice, PodRunner, Scoreboard, Source
 
@@ -90,6 +92,9 @@ class Agent:
             hooks=Hooks(settled=self._subscribe, decided=parts.decided),
         )
         self._names: frozenset[str] = frozenset()
+        self.http: HttpServer | None = None
+        if config.http_listen != "off":
+            self.http = HttpServer(config.http_listen, config.http_token, Pages(self))
         self._register(parts.goal_sources or _goal_sources(config, self))
 
     def start(self) -> None:
@@ -97,11 +102,14 @@ class Agent:
         trusted = clock_trusted(self.started.ts_ns, newest_known_ns=BUILT_NS)
         self.mailbox.put(Booted(boot_id(), clock_trusted=trusted))
         self.supervisor.start()
-        self.notice("agent.started", version=__version__, vsn=self.config.vsn, cluster=self.config.cluster)
+        http = f"{self.http.host}:{self.http.port}" if self.http is not None else "off"
+        self.notice("agent.started", version=__version__, vsn=self.config.vsn, cluster=self.config.cluster, http=http)
 
     def stop(self) -> bool:
         """Stop in order: intake, engine, outlets; return whether all threads ended in time."""
         ended = self.supervisor.stop()
+        if self.http is not None:
+            self.http.close()
         self.notice("agent.stopped", steps=self.engine.steps, undelivered=self.dispatcher.outbox.waiting)
         return ended
 
@@ -118,6 +126,44 @@ class Agent:
             self.stop()
         return 0
 
+    def not_ready(self) -> list[str]:
+        """Return what the agent still waits for before it can do its work."""
+        waiting = []
+        if not self.state.sources:
+            waiting.append("goals")
+        if not self.state.pods_known:
+            waiting.append("cluster")
+        return waiting
+
+    def connections(self) -> dict[str, bool]:
+        """Return for each peer whether it is connected now."""
+        peers = {"cluster": self.pod_source, "measurements": self.measurements}
+        return {
+            **{name: bool(getattr(peer, "connected", True)) for name, peer in peers.items() if peer is not None},
+            "events": not self.dispatcher.outbox.failures,
+        }
+
+    def gauges(self) -> list[tuple[str, str, str, float]]:
+        """Return (name, kind, help, value) of what `/metrics` tells; read without asking the engine."""
+        state, outbox = self.state, self.dispatcher.outbox
+        return [
+            ("edgesched_ready", "gauge", "Whether goals are loaded and the cluster is known.", not self.not_ready()),
+            ("edgesched_steps_total", "counter", "Events decided on.", self.engine.steps),
+            ("edgesched_mailbox_depth", "gauge", "Events waiting for the engine.", self.mailbox.depth),
+            ("edgesched_mailbox_dropped_total", "counter", "Measurements dropped.", self.mailbox.dropped),
+            ("edgesched_jobs", "gauge", "Jobs in force.", len(state.jobs)),
+            ("edgesched_rules", "gauge", "Science rules in force.", len(state.rules)),
+            ("edgesched_runs_waiting", "gauge", "Plugin runs waiting for the cluster.", len(state.waiting)),
+            ("edgesched_outbox_waiting", "gauge", "Messages not confirmed yet.", outbox.waiting),
+            ("edgesched_outbox_dropped_total", "counter", "Messages dropped.", outbox.dropped),
+            (
+                "edgesched_kube_requests_waiting",
+                "gauge",
+                "Cluster requests not answered.",
+                self.dispatcher.kube.waiting,
+            ),
+        ]
+
     def _register(self, goal_sources: tuple[Source, ...]) -> None:
         add = self.supervisor.add
         for source in goal_sources:
@@ -126,6 +172,8 @@ class Agent:
             add("measurements", self.measurements.run)
         if self.pod_source is not None:
             add("kube-watch", self.pod_source.run)
+        if self.http is not None:
+            add("http", self.http.run)
         add("engine", self.engine.run, phase="engine", nudge=self.mailbox.wake)
         self.dispatcher.register(self.supervisor)
 

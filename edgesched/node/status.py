@@ -1,0 +1,140 @@
+"""What the agent's HTTP API answers: read only, and never in the engine's way.
+
+Answers that need the node state are made by the engine thread between two steps, at most once in `FRESH_S` for each
+kind: readers share an answer, so a hundred of them cost the engine what one does.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Final
+
+from edgesched import __version__
+from edgesched.core.model import Instant
+from edgesched.core.plan.state import NodeState, RuleFacts
+from edgesched.core.rules import Verdict, compile_condition
+from edgesched.errors import EdgeSchedError
+from edgesched.node import views
+from edgesched.node.http import Answer, json_answer
+
+if TYPE_CHECKING:
+    from edgesched.node.main import Agent
+
+FRESH_S: Final = 0.25
+
+
+class Pages:
+    """What each path answers."""
+
+    def __init__(self, agent: Agent) -> None:
+        self._agent = agent
+        self._kept: dict[str, tuple[float, Any]] = {}
+        self._lock = threading.Lock()
+
+    def answer(self, method: str, path: str, query: dict[str, str], body: bytes) -> Answer:
+        """Return status, content type and body."""
+        if method == "POST" and path == "/evaluate":
+            return self._evaluate(body)
+        if method not in {"GET", "HEAD"}:
+            return json_answer(405, {"error": f"{method} is not answered here; nothing over HTTP changes the agent"})
+        pages: dict[str, Callable[[], Answer]] = {
+            "/healthz": self._healthz,
+            "/readyz": self._readyz,
+            "/metrics": self._metrics,
+            "/api/v1/status": self._status,
+            "/api/v1/goals": lambda: json_answer(200, self._kept_view("goals", views.goals_view)),
+            "/api/v1/plugins": lambda: json_answer(200, self._kept_view("plugins", views.plugins_view)),
+            "/api/v1/runs": lambda: json_answer(200, self._kept_view("runs", views.runs_view)),
+            "/api/v1/explain": lambda: self._explain(query),
+        }
+        page = pages.get(path)
+        if page is None:
+            return json_answer(404, {"error": f"nothing at {path}"})
+        try:
+            return page()
+        except TimeoutError:
+            return json_answer(503, {"error": "the engine is busy"})
+
+    def _kept_view(self, name: str, view: Callable[[NodeState, Instant], Any]) -> Any:
+        with self._lock:
+            made_s, kept = self._kept.get(name, (0.0, None))
+            if kept is None or time.monotonic() - made_s > FRESH_S:
+                kept = self._agent.engine.ask(view)
+                self._kept[name] = (time.monotonic(), kept)
+            return kept
+
+    def _healthz(self) -> Answer:
+        stuck = self._agent.supervisor.stuck()
+        if stuck:
+            return json_answer(503, {"status": "stuck", "threads": stuck})
+        return json_answer(200, {"status": "ok"})
+
+    def _readyz(self) -> Answer:
+        missing = self._agent.not_ready()
+        return json_answer(
+            503 if missing else 200, {"status": "waiting" if missing else "ready", "waiting_for": missing}
+        )
+
+    def _status(self) -> Answer:
+        agent = self._agent
+        ages = agent.supervisor.ages()
+        status = {
+            "version": __version__,
+            "started": views.when(agent.started.ts_ns),
+            **self._kept_view("status", views.status_view),
+            "ready": not agent.not_ready(),
+            "waiting_for": agent.not_ready(),
+            "connections": agent.connections(),
+            "mailbox": {"depth": agent.mailbox.depth, "dropped": agent.mailbox.dropped},
+            "outbox": {"waiting": agent.dispatcher.outbox.waiting, "dropped": agent.dispatcher.outbox.dropped},
+            "kube_requests_waiting": agent.dispatcher.kube.waiting,
+            "threads": {
+                name: {"age_s": round(age_s, 1), "limit_s": limit_s} for name, (age_s, limit_s) in ages.items()
+            },
+        }
+        return json_answer(200, status)
+
+    def _explain(self, query: dict[str, str]) -> Answer:
+        plugin = query.get("plugin", "")
+        if not plugin:
+            return json_answer(400, {"error": "say which plugin: /api/v1/explain?plugin=NAME"})
+        try:
+            view = self._agent.engine.ask(
+                lambda state, now: views.explain_view(state, now, plugin, query.get("job", ""))
+            )
+        except views.UnknownPluginError as error:
+            return json_answer(404, {"error": str(error)})
+        return json_answer(200, view)
+
+    def _evaluate(self, body: bytes) -> Answer:
+        """Answer as the reference's rule checker does; unknown and errors are failures there."""
+        try:
+            asked = json.loads(body)
+            condition = compile_condition(str(asked["rule"]))
+        except (ValueError, KeyError, TypeError):
+            return json_answer(400, {"response": "failed", "error": 'expected {"rule": CONDITION}'})
+        except EdgeSchedError as error:
+            return json_answer(200, {"response": "failed", "error": str(error)})
+        try:
+            value, reason = self._agent.engine.ask(
+                lambda state, now: _verdict(condition.evaluate(RuleFacts(state, "", ""), now.ts_ns))
+            )
+        except TimeoutError:
+            return json_answer(503, {"response": "failed", "error": "the engine is busy"})
+        if value is None:
+            return json_answer(200, {"response": "failed", "error": reason})
+        return json_answer(200, {"response": "success", "result": value})
+
+    def _metrics(self) -> Answer:
+        agent = self._agent
+        lines = []
+        for name, kind, about, value in agent.gauges():
+            lines += [f"# HELP {name} {about}", f"# TYPE {name} {kind}", f"{name} {value}"]
+        return 200, "text/plain; version=0.0.4; charset=utf-8", ("\n".join(lines) + "\n").encode()
+
+
+def _verdict(verdict: Verdict) -> tuple[bool | None, str]:
+    return verdict.value, "" if verdict.value is not None else str(verdict.reason)
