@@ -93,9 +93,9 @@ class KubeApi:
         """Read an object or a list."""
         return self._json("GET", path, query)
 
-    def create(self, path: str, body: Json) -> Json:
+    def create(self, path: str, body: Json, query: Query | None = None) -> Json:
         """Create an object in the collection `path`."""
-        return self._json("POST", path, body=body)
+        return self._json("POST", path, query, body)
 
     def replace(self, path: str, body: Json) -> Json:
         """Replace the object `path`; a `resourceVersion` in the body makes a changed object a 409 `Conflict`."""

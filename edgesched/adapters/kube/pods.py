@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from edgesched.adapters.kube.api import KubeApi
+from edgesched.adapters.kube.remedies import remedy_of
 from edgesched.core.model import PodOrder, PodView
 from edgesched.core.plan.effects import DeletePod, FetchLog, LaunchPod
 from edgesched.core.pods import NodeView, PodSettings, pod_manifest, view_node, view_pod
@@ -20,13 +21,6 @@ Json = dict[str, Any]
 LOG_BYTES: Final = 1024
 # the server counts its limit from the first of the last lines, so more is read than is kept
 LOG_READ_BYTES: Final = 32_768
-
-_REMEDIES: Final = (
-    ("no PriorityClass", "make the priority class or set pods.priority_class"),
-    ("service account", "make the service account or set pods.service_account"),
-    ('namespaces "', "make the namespace: kubectl apply -k deploy/kubernetes/rbac"),
-    ("cannot create resource", "give the agent its roles: kubectl apply -k deploy/kubernetes/rbac"),
-)
 
 
 class KubePods:
@@ -107,8 +101,7 @@ class KubePods:
 
 
 def _with_remedy(error: KubeRefusedError) -> KubeRefusedError:
-    hint = next((remedy for sign, remedy in _REMEDIES if sign in error.message), "")
-    return KubeRefusedError(error.message, hint=hint, status=error.status, reason=error.reason)
+    return KubeRefusedError(error.message, hint=remedy_of(error.message), status=error.status, reason=error.reason)
 
 
 def _last_lines(text: str, lines: int) -> tuple[str, ...]:

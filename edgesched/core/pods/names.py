@@ -29,7 +29,7 @@ _DIGEST: Final = re.compile(r"[A-Za-z][A-Za-z0-9]*(?:[-_+.][A-Za-z][A-Za-z0-9]*)
 
 def pod_name(plugin: str, key: str) -> str:
     """Name the pod of the run `key`: the plugin's name, cut, and 10 hex digits of its SHA-256; <= 63 characters."""
-    return f"{_stem(plugin, MAX_NAME - 11)}-{sha256(key.encode()).hexdigest()[:10]}"
+    return f"{_stem(plugin, MAX_NAME - 11)}-{sha256(key.encode(errors='surrogatepass')).hexdigest()[:10]}"
 
 
 def instance_name(plugin: str, key: str) -> str:
@@ -37,7 +37,7 @@ def instance_name(plugin: str, key: str) -> str:
 
     The portal groups events by this name and takes what stands before the last dash as the plugin's name.
     """
-    number = int.from_bytes(sha256(b"instance:" + key.encode()).digest()[:8])
+    number = int.from_bytes(sha256(b"instance:" + key.encode(errors="surrogatepass")).digest()[:8])
     letters = ""
     for _ in range(6):
         number, digit = divmod(number, 62)
@@ -49,7 +49,7 @@ def container_name(plugin: str) -> str:
     """Name the plugin's container: the plugin's own name where Kubernetes allows it, else cut and with a hash."""
     if _DNS_LABEL.match(plugin):
         return plugin
-    return f"{_stem(plugin, MAX_NAME - 11)}-{sha256(plugin.encode()).hexdigest()[:10]}"
+    return f"{_stem(plugin, MAX_NAME - 11)}-{sha256(plugin.encode(errors='surrogatepass')).hexdigest()[:10]}"
 
 
 def label_value(text: str) -> str:
@@ -57,7 +57,7 @@ def label_value(text: str) -> str:
     if _LABEL_VALUE.match(text):
         return text
     stem = re.sub(r"[^A-Za-z0-9_.-]", "-", text)[: MAX_NAME - 11].strip("-_.")
-    digits = sha256(text.encode()).hexdigest()[:10]
+    digits = sha256(text.encode(errors="surrogatepass")).hexdigest()[:10]
     return f"{stem}-{digits}" if stem else digits
 
 
