@@ -53,8 +53,10 @@ class Scalar:
         """The truth of a flag."""
         return self.text.lower() in _TRUE
 
-    def place(self, offset: int = 0) -> tuple[int, int]:
-        """Return line and column of a character of the text, of the first one by default."""
+    def place(self, offset: int | None = None) -> tuple[int, int]:
+        """Return line and column of a character of the text; without an offset those of the value, quotes included."""
+        if offset is None:
+            return self.source.place(self.start)
         raw = self.source.text[self.start : self.end]
         return self.source.place(self.start + source_index(self.text, offset, raw, self.style))
 

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from edgesched.core.findings import Finding, Severity, has_errors
 from edgesched.core.jobs.document import Document, Mapping, Node, Scalar, Sequence, describe, read_document
 from edgesched.core.jobs.keys import JOB, PLUGIN, SPEC, KeySet, explain_unknown
-from edgesched.core.jobs.layout import here_document, lost_indentation
+from edgesched.core.jobs.layout import EXAMPLE, damage, here_document
 from edgesched.core.model import Job, Plugin, PluginSpec
 
 Path = tuple[str | int, ...]
@@ -51,12 +51,12 @@ class ParsedJob:
         """Whether the form has no error."""
         return not has_errors(self.findings)
 
-    def place(self, *path: str | int, offset: int = 0) -> tuple[int, int]:
+    def place(self, *path: str | int, offset: int | None = None) -> tuple[int, int]:
         """Return line and column of a field (of a character of its text), or of the nearest field around it."""
         while path not in self.places:
             if not path:
                 return 0, 0
-            path, offset = path[:-1], 0
+            path, offset = path[:-1], None
         node = self.places[path]
         return node.place(offset) if isinstance(node, Scalar) else node.place()
 
@@ -67,14 +67,14 @@ class ParsedJob:
 
 def parse_job(text: str, filename: str = "") -> ParsedJob:
     """Read a job from YAML or JSON. Never raises: all faults are findings, and the job holds what could be read."""
-    lost = lost_indentation(text)
-    if lost:
-        return ParsedJob(Job(""), filename, tuple(lost))
+    damaged = damage(text)
+    if damaged:
+        return ParsedJob(Job(""), filename, tuple(damaged))
     document = read_document(text)
     reader = _Reader(document)
     if document.root is None:
         job = Job("")
-        reader.findings = here_document(text) or reader.findings
+        reader.findings = here_document(text) or reader.findings or [_no_job_in_file()]
     else:
         job = reader.job(document.root)
     reader.findings.sort(key=lambda finding: (finding.line, finding.column))
@@ -107,14 +107,12 @@ class _Reader:
         )
 
     def _no_job(self, root: Scalar) -> None:
-        found = here_document(root.text)
-        if found:
-            self.findings += found
-        elif root.kind == "nothing" and not root.text:
-            self._find("job.empty", "there is no job in the file", root, "see examples/tutorial/myjob.yaml")
+        if root.kind == "nothing":
+            self.findings.append(_no_job_in_file(*root.place()))
         else:
-            self._find("job.type", f"a job is a map of attributes, found {describe(root)}", root,
-                       "begin with `name: NAME`")  # fmt: skip
+            self._find(
+                "job.type", f"a job is a map of attributes, found {describe(root)}", root, "begin with `name: NAME`"
+            )
 
     def _plugins(self, fields: dict[str, Node]) -> list[Plugin]:
         plugins = []
@@ -236,3 +234,7 @@ class _Reader:
 
 def _is_nothing(node: Node) -> bool:
     return isinstance(node, Scalar) and node.kind == "nothing"
+
+
+def _no_job_in_file(line: int = 1, column: int = 1) -> Finding:
+    return Finding("error", "job.empty", "there is no job in the file", f"see {EXAMPLE}", line, column)

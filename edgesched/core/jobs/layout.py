@@ -17,14 +17,13 @@ _END = re.compile(r"^EOF[ \t]*$", re.MULTILINE)
 EXAMPLE = "examples/tutorial/myjob.yaml"
 
 
-def lost_indentation(text: str) -> list[Finding]:
-    """Recognise a job without indentation: `pluginSpec:` at the left margin, where no attribute of a job has that name.
-
-    Returns that finding, and the one of a here-document when there is one too; empty when the text looks sound.
+def damage(text: str) -> list[Finding]:
+    """Recognise a job without indentation (`pluginSpec:` at the left margin, where no attribute of a job has that name)
+    and a file that begins with the shell's command. Returns findings, none when the text looks sound.
     """
     match = _SPEC_AT_MARGIN.search(text)
     if match is None:
-        return []
+        return here_document(text) if _HERE_DOCUMENT.match(text.lstrip()) else []
     found = Finding(
         "error",
         "job.indentation",
