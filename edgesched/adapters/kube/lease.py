@@ -32,7 +32,7 @@ _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 @dataclass(frozen=True, slots=True)
 class LeaseTiming:
-    """`duration_s`: how long an unchanged lease is respected. `renew_s`, `retry_s`: the holder's and waiter's pauses."""
+    """`duration_s`: how long an unchanged lease is respected. `renew_s`, `retry_s`: pauses of holder and waiter."""
 
     duration_s: int = 30
     renew_s: float = 10.0
