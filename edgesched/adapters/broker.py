@@ -58,12 +58,14 @@ class EmbeddedBroker:
         for attempt in range(1, _ATTEMPTS + 1):
             if self._any_port:
                 self.port = free_port()
+            elif not _is_free(self.port):  # else the one who listens there would pass for our child
+                break
             self._spawn()
             if self._wait_until_open():
                 return self.host, self.port
             if attempt == _ATTEMPTS or not self._any_port:
                 break
-        reason = self.last_log_line()
+        reason = self.last_log_line() or "the port is in use"
         self.stop()
         raise BrokerUnavailableError(f"{self.kind} does not start on {self.host}:{self.port}: {reason}")
 
@@ -89,13 +91,13 @@ class EmbeddedBroker:
         return self._child.pid if self._child is not None else 0
 
     def last_log_line(self) -> str:
-        """The last line that the child wrote."""
+        """The last line that the child wrote, empty before it started."""
         if self._folder is None:
             return ""
         with contextlib.suppress(OSError):
             lines = (Path(self._folder.name) / "log").read_text(encoding="utf-8", errors="replace").splitlines()
-            return lines[-1][:256] if lines else "no log"
-        return "no log"
+            return lines[-1][:256] if lines else "it wrote no log"
+        return ""
 
     def _spawn(self) -> None:
         assert self._folder is not None
@@ -159,3 +161,13 @@ def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True

@@ -84,6 +84,7 @@ class Link:
         except (OSError, ValueError) as error:
             raise BrokerUnavailableError(f"no connection to {settings.broker}: {_reason(error)}") from error
         self._sock = self.client.socket()
+        self._sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._selector.register(self._sock, selectors.EVENT_READ)
         deadline = time.monotonic() + settings.timeout_s
         while self._connack is None:
@@ -92,7 +93,11 @@ class Link:
                 raise BrokerUnavailableError(
                     f"{settings.broker} does not answer the login within {settings.timeout_s:g} s"
                 )
-            self.serve(left_s)
+            try:
+                self.serve(left_s)
+            except BrokerUnavailableError:
+                if self._connack is None:
+                    raise
         if self._refused:
             raise self._refusal(self._connack)
 
@@ -106,11 +111,10 @@ class Link:
     def _refusal(self, reason: str) -> BrokerUnavailableError:
         if reason not in _LOGIN_REASONS:
             return BrokerUnavailableError(f"{self._settings.broker} refused the connection: {reason}")
-        who = f"user {self._settings.username!r}" if self._settings.username else "a login without user"
+        user = self._settings.username
+        what = f"the password of user {user!r}" if user else "a login without user"
         return LoginRefusedError(
-            f"{self._settings.broker} refused the password of {who}: {reason}"
-            if self._settings.username
-            else f"{self._settings.broker} refused {who}: {reason}",
+            f"{self._settings.broker} refused {what}: {reason}",
             hint="check the MQTT user, its password and the broker's access list",
         )
 

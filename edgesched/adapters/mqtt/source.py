@@ -9,7 +9,6 @@ What cannot be used is counted by reason in `counters`, and logged once and then
 
 from __future__ import annotations
 
-import random
 import threading
 import time
 from collections import Counter
@@ -27,9 +26,8 @@ from edgesched.ports import Clock, Emit, Notice
 if TYPE_CHECKING:
     from paho.mqtt.client import MQTTMessage
 
-_SERVE_S: Final = 1.0
+_SERVE_S: Final = 0.5
 _TOPICS_A_PACKET: Final = 100
-_LOGIN_RETRY_S: Final = 15.0
 _NOTICE_EVERY_S: Final = 60.0
 
 
@@ -37,17 +35,26 @@ class MqttSource:
     """A `MeasurementSource` over MQTT.
 
     `counters`: `received` and, by reason, `rejected.<reason>`, `dropped.unsubscribed`, `connected`, `lost`.
-    `connected`: whether a session is up, for status pages; liveness is the beat.
+    `connected`: whether a session is up, for status pages; liveness is the beat. A refused login is tried again after
+    `login_retry_s` or more: passwords get rotated.
     """
 
     def __init__(
-        self, settings: MqttSettings, emit: Emit, clock: Clock, notice: Notice, *, rng: random.Random | None = None
+        self,
+        settings: MqttSettings,
+        emit: Emit,
+        clock: Clock,
+        notice: Notice,
+        *,
+        backoff: Backoff | None = None,
+        login_retry_s: float = 15.0,
     ) -> None:
         self._settings = settings
         self._emit = emit
         self._clock = clock
         self._notice = notice
-        self._backoff = Backoff(rng=rng)
+        self._backoff = backoff or Backoff()
+        self._login_retry_s = login_retry_s
         self._lock = threading.Lock()
         self._names: dict[str, str] = {}  # topic -> name; replaced as a whole, never changed
         self._link: Link | None = None
@@ -78,7 +85,7 @@ class MqttSource:
             except BrokerUnavailableError as error:
                 held_s = time.monotonic() - started_s if self.connected else 0.0
                 login = isinstance(error, LoginRefusedError)
-                retry_s = self._backoff.after(held_s, at_least_s=_LOGIN_RETRY_S if login else 0.0)
+                retry_s = self._backoff.after(held_s, at_least_s=self._login_retry_s if login else 0.0)
                 self._report_loss(error, retry_s)
                 self.connected = False
                 wait(retry_s, stop, beat)
