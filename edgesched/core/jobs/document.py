@@ -31,6 +31,7 @@ _FLAG = re.compile(r"y|Y|n|N|yes|Yes|YES|no|No|NO|true|True|TRUE|false|False|FAL
 _TRUE: Final = frozenset(("y", "yes", "true", "on"))
 _NUMBER = re.compile(r"[-+]?(?:0[xob][0-9a-fA-F_]+|[0-9][0-9_]*(?:\.[0-9_]*)?(?:[eE][-+]?[0-9]+)?|\.[0-9]+)")
 _TEMPLATE = re.compile(r"\{\{[^{}\r\n]*\}\}")
+_PROPERTIES = re.compile(r"(?:[&!][^\s,\[\]{}]*\s*)+")
 _CORE_TAG: Final = "tag:yaml.org,2002:"
 _WANTED_TAGS: Final = frozenset(_CORE_TAG + name for name in ("str", "int", "float", "bool", "null", "map", "seq"))
 
@@ -229,10 +230,10 @@ class _Reader:
                 kind = "flag"
             elif _NUMBER.fullmatch(event.value):
                 kind = "number"
-        text = _whole_characters(event.value)
-        return Scalar(
-            text, kind, self._source, mark_index(event.start_mark), mark_index(event.end_mark), event.style or ""
-        )
+        start, end = mark_index(event.start_mark), mark_index(event.end_mark)
+        properties = _PROPERTIES.match(self._source.text, start, end) if event.anchor or event.tag else None
+        start = properties.end() if properties else start
+        return Scalar(_whole_characters(event.value), kind, self._source, start, end, event.style or "")
 
     def _sequence(self, done: _Open) -> Sequence:
         return Sequence(tuple(done.nodes), self._source, mark_index(done.event.start_mark))
