@@ -45,7 +45,7 @@ class Limits:
     """How much garbage a plugin may publish before the store forgets.
 
     `late_ns`: how much longer than the longest window samples are kept and accepted. `future_ns`: how far ahead of now
-    a measurement may be.
+    a measurement may be. `gap_ns`: how long a restart may take without windows losing their cover.
     """
 
     series_per_name: int = 20_000
@@ -53,6 +53,7 @@ class Limits:
     samples_per_series: int = 200_000
     late_ns: int = MINUTE_NS
     future_ns: int = 5 * MINUTE_NS
+    gap_ns: int = MINUTE_NS
 
 
 class NotNumericError(TypeError):

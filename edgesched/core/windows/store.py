@@ -1,22 +1,28 @@
-"""All series that rules ask for, by name."""
+"""All series that rules ask for, by name. The policy is written in the package docstring."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterable
+from dataclasses import dataclass
 from enum import Enum
-from typing import Any
+from typing import Any, Final
 
 from edgesched.core.model import Measurement
 
+from . import snapshots
+from .index import NameIndex, Raw
+from .rates import RateWindow
+from .samples import NewestWindow, SampleWindow
+from .series import CUT_AT_LEAST, Series, SeriesKey
 from .spec import FOR_EVER, Limits, Value, WindowSpec
 from .window import Window
 
-SeriesKey = tuple[tuple[str, str], ...]
+EVICTED_PART: Final = 16
+"""One sixteenth goes at a time, so that the cost of an eviction is spread over many arrivals."""
 
 
 class Appended(Enum):
-    """What became of a measurement. Truthy when a window may have changed by it."""
+    """What became of a measurement. Truthy when a window may change by it, now or later."""
 
     STORED = "stored"
     REPLACED = "replaced"
@@ -26,7 +32,7 @@ class Appended(Enum):
     FUTURE = "future"
 
     def __bool__(self) -> bool:
-        return self in (Appended.STORED, Appended.REPLACED)
+        return self is Appended.STORED or self is Appended.REPLACED
 
 
 @dataclass(slots=True)
@@ -43,30 +49,51 @@ class Counters:
     evicted_samples: int = 0
 
 
-@dataclass(slots=True)
-class _Held:
-    window: Window
-    users: int = 0
+@dataclass(frozen=True, slots=True)
+class Eviction:
+    """A limit was reached for the first time: `limit` is a field of `Limits`, `bound` its value."""
+
+    name: str
+    limit: str
+    bound: int
 
 
-@dataclass(slots=True)
-class _Name:
-    windows: dict[WindowSpec, _Held] = field(default_factory=dict)
-    series: dict[SeriesKey, dict[int, Value]] = field(default_factory=dict)
-    horizon_ns: int = 0
+def _window(spec: WindowSpec, now_ns: int, observed_since_ns: int) -> Window:
+    kind = RateWindow if spec.kind == "rate" else NewestWindow if spec.last else SampleWindow
+    return kind(spec, now_ns, observed_since_ns)
+
+
+def _number(value: Value) -> Value:
+    """Booleans and integers count as floats; other values stay."""
+    if isinstance(value, int):
+        try:
+            return float(value)
+        except OverflowError:
+            return float("inf") if value > 0 else float("-inf")
+    return value
+
+
+def _same(a: Value, b: Value) -> bool:
+    return a.__class__ is b.__class__ and (a == b or str(a) == str(b) == "nan")
 
 
 class WindowStore:
     """The windows of all rules and the samples that they need.
 
-    `observed_since_ns`: since when every name has been observed; None: each name since it was first required.
+    `observed_since_ns`: since when every name has been observed; None: each since it was first required.
     """
 
     def __init__(self, limits: Limits | None = None, *, observed_since_ns: int | None = None) -> None:
         self.limits = limits or Limits()
         self.counters = Counters()
         self._observed_since_ns = observed_since_ns
-        self._names: dict[str, _Name] = {}
+        self._names: dict[str, NameIndex] = {}
+        self._parked = snapshots.Parked()
+        self._series_total = 0
+        self._ticks = 0
+        self._seen_ns = 0
+        self._reported: dict[tuple[str, str], None] = {}
+        self._evictions: list[Eviction] = []
 
     @classmethod
     def with_history(cls, limits: Limits | None = None) -> WindowStore:
@@ -77,27 +104,53 @@ class WindowStore:
         """Names that some window asks for."""
         return frozenset(self._names)
 
+    # --- who asks
+
     def require(self, spec: WindowSpec, now_ns: int) -> Window:
-        """The window of `spec`, shared by all who ask; every call is answered by one `release`."""
-        of_name = self._names.setdefault(spec.name, _Name())
-        held = of_name.windows.get(spec)
+        """The window of `spec`, shared by all who ask; every call is answered by one `release`.
+
+        When rules change, require the new windows before the old ones are released: samples go with the last window.
+        """
+        self._seen_ns = max(self._seen_ns, now_ns)
+        of_name = self._names.setdefault(spec.name, NameIndex())
+        held = of_name.held.get(spec)
         if held is None:
-            since = now_ns if self._observed_since_ns is None else self._observed_since_ns
-            held = of_name.windows[spec] = _Held(Window(spec, self, since))
-            of_name.horizon_ns = max(of_name.horizon_ns, spec.since_ns)
+            window = _window(spec, now_ns, self._observed(of_name, spec, now_ns))
+            of_name.add(spec, window)
+            of_name.keep_ns = of_name.horizon_ns + self.limits.late_ns
+            of_name.forget_raw(lambda series: series is None)
+            for series in of_name.series.values():
+                if spec.matches(dict(series.key)):
+                    window.attach(series)
+            self._unpark(spec.name, of_name, now_ns)
+            window.rebuild(now_ns)
+            held = of_name.held[spec]
         held.users += 1
         return held.window
 
     def release(self, spec: WindowSpec) -> None:
-        """One who asked for `spec` no longer does; the last one takes window and samples with it."""
+        """One who asked for `spec` no longer does; the last one takes the window and its samples with it."""
         of_name = self._names[spec.name]
-        held = of_name.windows[spec]
+        held = of_name.held[spec]
         held.users -= 1
-        if not held.users:
-            del of_name.windows[spec]
-            of_name.horizon_ns = max((other.since_ns for other in of_name.windows), default=0)
-            if not of_name.windows:
-                del self._names[spec.name]
+        if held.users:
+            return
+        of_name.drop(spec)
+        of_name.keep_ns = of_name.horizon_ns + self.limits.late_ns
+        for series in of_name.series.values():
+            series.cursors = [cursor for cursor in series.cursors if cursor.window is not held.window]
+        self._drop(of_name, [series for series in of_name.series.values() if not series.cursors])
+        if not of_name.held:
+            del self._names[spec.name]
+
+    def _observed(self, of_name: NameIndex, spec: WindowSpec, now_ns: int) -> int:
+        """Since when every sample that `spec` would match has been kept."""
+        if self._observed_since_ns is not None:
+            return self._observed_since_ns
+        claims = self._claims(of_name) + self._parked.claims(spec.name, now_ns)
+        return min((claim.reach(spec, now_ns) for claim in claims), default=now_ns)
+
+    # --- arrivals
 
     def append(self, measurement: Measurement, now_ns: int) -> Appended:
         """Take in a measurement that arrived at `now_ns`."""
@@ -106,40 +159,198 @@ class WindowStore:
             self.counters.unwanted += 1
             return Appended.UNWANTED
         ts_ns = measurement.ts_ns
-        if ts_ns < now_ns - of_name.horizon_ns - self.limits.late_ns:
+        if ts_ns < now_ns - of_name.keep_ns:
             self.counters.late += 1
             return Appended.LATE
         if ts_ns > now_ns + self.limits.future_ns:
             self.counters.future += 1
             return Appended.FUTURE
+        raw = tuple(measurement.meta.items())
+        series = of_name.by_raw.get(raw)
+        if series is None:
+            series = self._meet(measurement.name, of_name, raw)
+            if series is None:
+                self.counters.unwanted += 1
+                return Appended.UNWANTED
         value = measurement.value
-        if isinstance(value, (bool, int)):
-            value = float(value)
-        key = tuple(sorted(measurement.meta.items()))
-        samples = of_name.series.setdefault(key, {})
-        known = ts_ns in samples
-        samples[ts_ns] = value
-        for held in of_name.windows.values():
-            held.window.version += 1
+        if value.__class__ is not float:
+            value = _number(value)
+            if value.__class__ is not float:
+                series.widen()
+        self._seen_ns = now_ns
+        self._ticks += 1
+        series.updated = self._ticks
+        of_name.appends += 1
+        times = series.times
+        if len(times) >= series.room:
+            self._make_room(of_name, series, now_ns)
+        if times and ts_ns <= times[-1]:
+            return self._put_back(series, ts_ns, value)
+        times.append(ts_ns)
+        series.values.append(value)
+        for cursor in series.cursors:
+            cursor.window.arrived(cursor, ts_ns)
         self.counters.stored += 1
-        return Appended.REPLACED if known else Appended.STORED
+        return Appended.STORED
 
-    def matching(self, spec: WindowSpec) -> Iterator[tuple[SeriesKey, dict[int, Value]]]:
-        """The series of a window."""
-        of_name = self._names.get(spec.name)
-        if of_name is not None:
-            for key, samples in of_name.series.items():
-                if spec.matches(dict(key)):
-                    yield key, samples
+    def _put_back(self, series: Series, ts_ns: int, value: Value) -> Appended:
+        """Store a sample that is not newer than all others of its series."""
+        i = series.find(ts_ns)
+        if series.times[i] != ts_ns:
+            series.times.insert(i, ts_ns)
+            series.values.insert(i, value)
+            for cursor in series.cursors:
+                cursor.window.inserted(cursor, i, ts_ns)
+            self.counters.stored += 1
+            return Appended.STORED
+        old = series.values[i]
+        if _same(old, value):
+            self.counters.repeated += 1
+            return Appended.REPEATED
+        series.values[i] = value
+        for cursor in series.cursors:
+            cursor.window.replaced(cursor, i, old)
+        self.counters.replaced += 1
+        return Appended.REPLACED
 
-    def snapshot(self) -> dict[str, Any]:
-        """All samples and since when they have been observed, as plain JSON values in a defined order."""
-        return {
-            "series": [[name, key, list(s.items())] for name, n in self._names.items() for key, s in n.series.items()]
-        }
+    def _meet(self, name: str, of_name: NameIndex, raw: Raw) -> Series | None:
+        """The series of a meta that has not been seen in this order, None when no window wants it."""
+        if raw in of_name.by_raw:
+            return None
+        if len(of_name.by_raw) > 1024 + 4 * len(of_name.series):
+            of_name.by_raw.clear()
+        key = tuple(sorted(raw))
+        series = of_name.series.get(key) or self._found(name, of_name, key)
+        of_name.by_raw[raw] = series
+        return series
+
+    def _found(self, name: str, of_name: NameIndex, key: SeriesKey) -> Series | None:
+        """Begin a series, None when no window wants it."""
+        windows = of_name.matching(key)
+        if not windows:
+            return None
+        if len(of_name.series) >= self.limits.series_per_name:
+            self._evict(name, "series_per_name")
+        elif self._series_total >= self.limits.series_total:
+            self._evict(max(self._names, key=lambda other: len(self._names[other].series)), "series_total")
+        series = of_name.series[key] = Series(name, key)
+        self._series_total += 1
+        for window in windows:
+            window.attach(series)
+        return series
+
+    # --- room
+
+    def _make_room(self, of_name: NameIndex, series: Series, now_ns: int) -> None:
+        """Cut what no window can see any more; if nothing goes and the series is full, its oldest samples."""
+        self._cut(series, series.find(now_ns - of_name.keep_ns), now_ns)
+        bound = self.limits.samples_per_series
+        if len(series.times) >= bound:
+            count = max(1, bound // EVICTED_PART)
+            for cursor in series.cursors:
+                cursor.window.withdraw(cursor, series.base + count)
+            series.cut(count)
+            self.counters.evicted_samples += count
+            self._report(series.name, "samples_per_series", bound)
+        size = len(series.times)
+        series.room = min(bound, size + max(CUT_AT_LEAST, size // 8))
+        if of_name.appends > max(64, 2 * len(of_name.series)):
+            of_name.appends = 0
+            self._sweep(of_name, now_ns, series)
+
+    def _cut(self, series: Series, count: int, now_ns: int) -> None:
+        """Forget the oldest `count` samples, whose time is over for every window."""
+        if not count:
+            return
+        for cursor in series.cursors:
+            if cursor.head < series.base + count:
+                cursor.window.advance(max(now_ns, cursor.window.now_ns))
+        series.cut(count)
+
+    def _sweep(self, of_name: NameIndex, now_ns: int, busy: Series) -> None:
+        """Forget series that have nothing to say any more; all but the one that is about to be updated."""
+        cutoff_ns = now_ns - of_name.keep_ns
+        silent = [s for s in of_name.series.values() if s is not busy and s.times and s.times[-1] < cutoff_ns]
+        for series in silent:
+            self._cut(series, len(series.times), now_ns)
+        self._drop(of_name, silent)
+
+    def _evict(self, name: str, limit: str) -> None:
+        """Forget the series of a name that were updated longest ago."""
+        of_name = self._names[name]
+        bound: int = getattr(self.limits, limit)
+        count = max(1, len(of_name.series) // EVICTED_PART)
+        victims = sorted(of_name.series.values(), key=lambda series: series.updated)[:count]
+        self._drop(of_name, victims)
+        self.counters.evicted_series += count
+        self._report(name, limit, bound)
+
+    def _drop(self, of_name: NameIndex, gone: Iterable[Series]) -> None:
+        keys = set()
+        for series in gone:
+            keys.add(series.key)
+            for cursor in series.cursors:
+                cursor.window.detach(cursor)
+            del of_name.series[series.key]
+            self._series_total -= 1
+        if keys:
+            of_name.forget_raw(lambda series: series is not None and series.key in keys)
+
+    def _report(self, name: str, limit: str, bound: int) -> None:
+        if (name, limit) not in self._reported:
+            self._reported[name, limit] = None
+            self._evictions.append(Eviction(name, limit, bound))
+
+    def take_evictions(self) -> list[Eviction]:
+        """The limits that were reached since the last call, each name and limit once in the life of the store."""
+        taken, self._evictions = self._evictions, []
+        return taken
+
+    # --- keeping
+
+    def snapshot(self, now_ns: int | None = None) -> dict[str, Any]:
+        """All samples and since when they have been observed, as JSON values in a defined order.
+
+        `now_ns`: the time of the snapshot, by default that of the last arrival.
+        """
+        taken_ns = self._seen_ns if now_ns is None else now_ns
+        names = {}
+        for name, of_name in sorted(self._names.items()):
+            cutoff_ns = taken_ns - of_name.keep_ns
+            oldest_first = sorted(of_name.series.values(), key=lambda series: series.updated)
+            names[name] = (self._claims(of_name), [(series, series.find(cutoff_ns)) for series in oldest_first])
+        return snapshots.written(taken_ns, names)
 
     def restore(self, snapshot: dict[str, Any], now_ns: int) -> None:
-        """Take the samples of a snapshot into a store whose windows have been required."""
-        for name, key, samples in snapshot["series"]:
-            for ts_ns, value in samples:
-                self.append(Measurement(name, ts_ns, value, dict(key)), now_ns)
+        """Take in the samples of a snapshot; windows may have been required before, or are within ten minutes.
+
+        A gap of more than `Limits.gap_ns` since it was taken begins observation anew. Samples that arrived before stay.
+        """
+        self._parked = snapshots.Parked(snapshot, now_ns, self.limits.gap_ns)
+        for name, of_name in self._names.items():
+            for spec, held in of_name.held.items():
+                since_ns = self._observed(of_name, spec, now_ns)
+                held.window.observed_since_ns = min(held.window.observed_since_ns, since_ns)
+            self._unpark(name, of_name, now_ns)
+
+    def _unpark(self, name: str, of_name: NameIndex, now_ns: int) -> None:
+        """Take in restored series that some window wants by now."""
+        taken = self._parked.take(name, now_ns, lambda key: bool(of_name.matching(key)))
+        for kept in taken:
+            series = of_name.series.get(kept.key) or self._found(name, of_name, kept.key)
+            assert series is not None
+            if not series.updated:
+                self._ticks += 1
+                series.updated = self._ticks
+            kept.merge_into(series)
+        if taken:
+            for held in of_name.held.values():
+                held.window.version += 1
+                held.window.rebuild(now_ns)
+
+    @staticmethod
+    def _claims(of_name: NameIndex) -> list[snapshots.Claim]:
+        return [
+            snapshots.Claim(spec.meta, spec.since_ns, held.window.observed_since_ns)
+            for spec, held in of_name.held.items()
+        ]
