@@ -13,7 +13,7 @@ from edgesched.core.model import NS_PER_S
 from edgesched.core.plan.announce import last_execution, log, say_run
 from edgesched.core.plan.effects import DeletePod, FetchLog
 from edgesched.core.plan.lifecycle import RunState, may_follow
-from edgesched.core.plan.state import PluginState, Run
+from edgesched.core.plan.state import TOLD_LENGTH, PluginState, Run
 from edgesched.core.plan.turn import Turn
 from edgesched.core.rules import parse_duration_ns
 
@@ -99,6 +99,9 @@ def forget(turn: Turn, run: Run) -> None:
         return
     state = turn.state
     state.runs.pop(run.run_id, None)
+    state.told[run.run_id] = None
+    if len(state.told) > TOLD_LENGTH:
+        del state.told[next(iter(state.told))]
     state.run_of_pod.pop(run.pod_name, None)
     for kind in ("queue", "patience", "duration", "remove", "orphan"):
         state.wakeups.boot.clear((kind, run.run_id))

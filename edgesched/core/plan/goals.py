@@ -43,6 +43,7 @@ def receive(turn: Turn, event: GoalsReceived) -> None:
             job.missing_until_boot_ns = None
         state.wakeups.boot.clear(("missing", event.source, goal.job_id))
     state.sources[event.source] = goals
+    state.ledger.forget_old(turn.now.ts_ns)
     apply(turn)
 
 
@@ -118,7 +119,6 @@ def _remove(turn: Turn, job: JobState) -> None:
     del state.jobs[job.job_id]
     for plugin in plugins:
         _end_plugin(turn, plugin)
-    state.ledger.forget_job(job.job_id)
     say(turn, "goal.removed", _fields(job))
 
 

@@ -59,7 +59,11 @@ class Ledger:
                 self.claimed[key] = kept
         return dropped
 
-    def forget_job(self, job_id: str) -> None:
-        """Drop the entries of a job that was removed."""
-        for key in [key for key in self.claimed if key.job_id == job_id]:
-            del self.claimed[key]
+    def forget_old(self, now_ns: int) -> None:
+        """Drop the series whose last claim is older than 8 days: those of removed jobs, mostly.
+
+        A removed job may come back within its minute, so removal itself forgets nothing.
+        """
+        for key in [key for key, times in self.claimed.items() if max(times, default=0) < now_ns - KEEP_NS]:
+            if not key.expr.startswith("@reboot"):
+                del self.claimed[key]

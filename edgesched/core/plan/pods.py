@@ -11,7 +11,7 @@ from typing import Final
 
 from edgesched.core.model import NS_PER_S, Plugin, PluginSpec, PodOrder, PodView
 from edgesched.core.plan.announce import log, publish_run, say_run, tell
-from edgesched.core.plan.effects import LaunchPod
+from edgesched.core.plan.effects import DeletePod, LaunchPod
 from edgesched.core.plan.ends import (
     DURATION_REACHED,
     complete,
@@ -75,6 +75,11 @@ def observe(turn: Turn, pod: PodView, *, gone: bool) -> None:
     run = state.runs.get(pod.run_id)
     if run is None:
         if gone:
+            return
+        if pod.run_id in state.told:
+            # its end has been told: whoever made this pod again, it is not a run any more
+            if not pod.deleting:
+                turn.effects.append(DeletePod(f"delete:{pod.run_id}", pod.name, pod.uid, state.settings.delete_grace_s))
             return
         run = _adopt(turn, pod)
     known = run.pod

@@ -53,7 +53,7 @@ def roundrobin(waiting: Sequence[Run], active: Sequence[Run], foreign: Sequence[
         holder = _holder(active, foreign)
         return Selection([], [(run, f"waiting for its turn: {holder}") for run in waiting])
     first = waiting[0]
-    turn = f"waiting for its turn: {first.plugin.name} of job {first.job_id} goes first"
+    turn = f"waiting for its turn: {_holder([first], foreign)}"
     return Selection([first], [(run, turn) for run in waiting[1:]])
 
 

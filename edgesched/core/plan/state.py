@@ -21,6 +21,7 @@ from edgesched.core.rules import Bound, Condition, Verdict
 from edgesched.core.windows import WindowStore
 
 STORY_LENGTH = 64
+TOLD_LENGTH = 2048
 
 
 class PluginKey(NamedTuple):
@@ -163,7 +164,7 @@ class JobState:
 
 @dataclass(slots=True)
 class NodeState:
-    """The planner's whole state."""
+    """The planner's whole state. `told`: ids of the latest runs whose end has been told and that were forgotten."""
 
     settings: PlanSettings
     windows: WindowStore
@@ -178,6 +179,7 @@ class NodeState:
     waiting: dict[str, None] = field(default_factory=dict)
     run_of_pod: dict[str, str] = field(default_factory=dict)
     finished: deque[str] = field(default_factory=deque)
+    told: dict[str, None] = field(default_factory=dict)
     foreign: dict[str, PodView] = field(default_factory=dict)
     pods_known: bool = False
     boot_id: str = ""
