@@ -64,12 +64,13 @@ class _Client(Protocol):
 class KubeApi:
     """A connection pool to one API server. Methods are callable from several threads and raise as the module says."""
 
-    def __init__(self, client: _Client, host: str) -> None:
+    def __init__(self, client: _Client, host: str, timeout_s: Timeout = TIMEOUT_S) -> None:
         self._client = client
+        self._timeout_s = timeout_s
         self.host = host
 
     @classmethod
-    def connect(cls, target: KubeTarget) -> KubeApi:
+    def connect(cls, target: KubeTarget, timeout_s: Timeout = TIMEOUT_S) -> KubeApi:
         """Read the target's configuration; no request is made.
 
         Raises: ConfigError for a kubeconfig or service account that is missing or wrong.
@@ -87,7 +88,7 @@ class KubeApi:
         configuration.connection_pool_maxsize = CONNECTIONS
         client = ApiClient(configuration)
         client.user_agent = USER_AGENT
-        return cls(client, configuration.host)
+        return cls(client, configuration.host, timeout_s)
 
     def get(self, path: str, query: Query | None = None) -> Json:
         """Read an object or a list."""
@@ -112,7 +113,7 @@ class KubeApi:
     def watch(self, path: str, query: Query, silence_s: float) -> WatchStream:
         """Open a stream of JSON lines; a peer that is silent for `silence_s` counts as away."""
         try:
-            response = self._send("GET", path, query, None, (TIMEOUT_S[0], silence_s))
+            response = self._send("GET", path, query, None, (self._timeout_s[0], silence_s))
         except _transport_errors() as error:
             raise _away(error) from error
         if not 200 <= response.status < 300:
@@ -135,7 +136,7 @@ class KubeApi:
 
     def _whole(self, method: str, path: str, query: Query | None = None, body: Json | None = None) -> bytes:
         try:
-            response = self._send(method, path, query, body, TIMEOUT_S)
+            response = self._send(method, path, query, body, self._timeout_s)
             content = _body(response)
         except _transport_errors() as error:
             raise _away(error) from error
@@ -198,6 +199,7 @@ class WatchStream:
 
 
 def _load(configuration: Any, target: KubeTarget) -> None:
+    import yaml
     from kubernetes.config import ConfigException, load_incluster_config, load_kube_config
 
     place = "the pod's service account" if target.in_cluster else target.kubeconfig or "~/.kube/config"
@@ -211,9 +213,10 @@ def _load(configuration: Any, target: KubeTarget) -> None:
                 client_configuration=configuration,
                 persist_config=False,
             )
-    except (ConfigException, OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+    except (ConfigException, yaml.YAMLError, OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+        told = " ".join(str(error).split())
         raise ConfigError(
-            f"cannot reach Kubernetes through {place}: {str(error)[:MESSAGE_CHARS]}",
+            f"cannot reach Kubernetes through {place}: {told[:MESSAGE_CHARS]}",
             hint="set --kubeconfig FILE, or --in-cluster inside a pod with a service account",
         ) from error
 
@@ -240,12 +243,12 @@ def _away(error: Exception) -> KubeUnavailableError:
 
 def _told(error: Exception) -> str:
     match error:
+        case urllib3.exceptions.NewConnectionError():
+            return "connection refused" if "refused" in str(error) else str(error).rpartition(": ")[2]
         case urllib3.exceptions.ConnectTimeoutError():
             return "no connection in time"
         case urllib3.exceptions.ReadTimeoutError() | TimeoutError():
             return "it is silent"
-        case urllib3.exceptions.NewConnectionError():
-            return "connection refused" if "refused" in str(error) else str(error).rpartition(": ")[2]
         case urllib3.exceptions.ProtocolError() | ConnectionError():
             return "the connection broke"
     return f"{type(error).__name__}: {error}"

@@ -112,7 +112,7 @@ def test_all_faults_are_collected_each_at_its_place() -> None:
         (4, 3, "job.key.unknown"),
         (5, 22, "job.type"),
         (5, 38, "job.type"),
-        (5, 52, "job.type"),
+        (5, 51, "job.type"),
         (6, 8, "job.type"),
     ]
     assert "did you mean name?" in parsed.findings[0].hint
