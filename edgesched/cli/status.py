@@ -40,20 +40,23 @@ def _lines(status: dict[str, Any], goals: list[dict[str, Any]], plugins: list[di
         lines.append(f"away: {', '.join(away)}")
     if status["mailbox"]["dropped"]:
         lines.append(f"{status['mailbox']['dropped']} measurements were dropped: too many at a time")
-    if goals:
-        rows = [
-            (goal["job_id"], goal["name"], goal["source"], goal["rules"], "; ".join(goal["problems"])) for goal in goals
-        ]
-        lines += ["", table(("JOB", "NAME", "SOURCE", "RULES", "PROBLEMS"), rows)]
-    else:
-        lines += ["", "no jobs in force"]
+    lines += ["", _goals_table(goals) if goals else "no jobs in force"]
     if plugins:
-        rows = [
-            (plugin["plugin"], plugin["job_id"], plugin["state"], plugin["runs"], plugin["last_launch"], _why(plugin))
-            for plugin in plugins
-        ]
-        lines += ["", table(("PLUGIN", "JOB", "STATE", "RUNS", "LAST LAUNCH", "WHY"), rows)]
+        lines += ["", _plugins_table(plugins)]
     return lines
+
+
+def _goals_table(goals: list[dict[str, Any]]) -> str:
+    rows = [(goal["job_id"], goal["name"], goal["source"], goal["rules"], "; ".join(goal["problems"])) for goal in goals]
+    return table(("JOB", "NAME", "SOURCE", "RULES", "PROBLEMS"), rows)
+
+
+def _plugins_table(plugins: list[dict[str, Any]]) -> str:
+    rows = [
+        (plugin["plugin"], plugin["job_id"], plugin["state"], plugin["runs"], plugin["last_launch"], _why(plugin))
+        for plugin in plugins
+    ]
+    return table(("PLUGIN", "JOB", "STATE", "RUNS", "LAST LAUNCH", "WHY"), rows)
 
 
 def _why(plugin: dict[str, Any]) -> str:

@@ -14,6 +14,7 @@ from typing import Final
 SHOWN_CHARS: Final = 200
 """The longest value that is shown whole."""
 
+_USERINFO = re.compile(r"(\b[a-z][a-z0-9+.-]*://[^\s/@:]*):[^\s/@]*@", re.IGNORECASE)
 # C0, DEL and C1 controls; line and paragraph separators; the marks that reorder or hide text on a terminal.
 _CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff]")
 
@@ -22,6 +23,11 @@ def shown(text: str, limit: int = SHOWN_CHARS) -> str:
     """Make `text` safe to show: cut to `limit` characters, then escaped; ends in an ellipsis when it was cut."""
     cut = text if len(text) <= limit else text[: limit - 1] + "…"
     return _CONTROLS.sub(_escape, cut)
+
+
+def hide_passwords(text: str) -> str:
+    """Replace the password in every URL of `text` by `***`."""
+    return _USERINFO.sub(r"\1:***@", text)
 
 
 def _escape(match: re.Match[str]) -> str:

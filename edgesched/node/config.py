@@ -8,6 +8,7 @@ or from the environment and is shown as `***`.
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,8 +17,8 @@ from typing import Any, Final
 from edgesched.core.model import Site
 from edgesched.core.plan.settings import PlanSettings
 from edgesched.core.pods import AdmissionSettings, PodSettings
-from edgesched.core.shown import shown
-from edgesched.core.suggest import did_you_mean
+from edgesched.core.shown import hide_passwords, shown
+from edgesched.core.suggest import nearest
 from edgesched.errors import ConfigError
 from edgesched.node.configfile import read_config_file
 from edgesched.node.flags import Flags, parse_flags
@@ -25,6 +26,8 @@ from edgesched.node.settings import SECTIONS, SETTINGS, Setting
 
 LARGEST_SECRET: Final = 4096
 SHORTEST_HIDDEN: Final = 6
+PREFIX: Final = "EDGESCHED_"
+_SERVICE_VARIABLE = re.compile(r"_(SERVICE_HOST|SERVICE_PORT(_.*)?|PORT(_\d+_.*)?)$")
 HIDDEN: Final = "***"
 OTHER_VARIABLES: Final = frozenset({"EDGESCHED_CONFIG", "EDGESCHED_SHARED", "EDGESCHED_DATABASE_URL"})
 """Names that begin like settings and are read elsewhere."""
@@ -213,12 +216,13 @@ class _Loader:
                 if value:
                     texts = [part for part in value.split(",") if part] if setting.many else [value]
                     self._take(setting, texts, f"environment {name}", name, rank=2)
-        known = {name for setting in SETTINGS for name in setting.env_names}
-        for name in sorted(environment):
-            if name.startswith("EDGESCHED_") and name not in known and name not in OTHER_VARIABLES:
-                hint = did_you_mean(name, known)
-                if hint:
-                    self.notes.append(f"{name} is not a setting; {hint}")
+        known = {setting.env_names[0] for setting in SETTINGS} | OTHER_VARIABLES
+        words = [name.removeprefix(PREFIX) for name in known]
+        for name in sorted(set(environment) - known):
+            if name.startswith(PREFIX) and not _SERVICE_VARIABLE.search(name):
+                near = nearest(name.removeprefix(PREFIX), words)
+                if near is not None:
+                    self.notes.append(f"{name} is not a setting; did you mean {PREFIX}{near}?")
 
     def take_flags(self, flags: Flags) -> None:
         """Read the flags; the last one wins where one value is wanted."""
@@ -294,7 +298,7 @@ class _Loader:
             try:
                 parsed.append(setting.parse(text))
             except ValueError as error:
-                told = "" if setting.secret else f", not {shown(text, 80)!r}"
+                told = "" if setting.secret else f", not '{shown(hide_passwords(text), 80)}'"
                 self.problems.append(f"{place}: {error}{told}")
                 return
         self._values[setting.name] = setting.gather(parsed) if setting.many else parsed[-1]

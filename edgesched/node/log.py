@@ -23,7 +23,7 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any, Final, TextIO
 
-from edgesched.core.shown import shown
+from edgesched.core.shown import hide_passwords, shown
 
 ROOT: Final = "edgesched"
 REPEAT_WINDOW_S: Final = 60.0
@@ -33,7 +33,6 @@ HIDDEN: Final = "***"
 
 _LEVELS: Final = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
 _SECRET_KEY = re.compile(r"passw|secret|token|credential|authorization|api_?key", re.IGNORECASE)
-_USERINFO = re.compile(r"(\b[a-z][a-z0-9+.-]*://[^\s/@:]*):[^\s/@]*@", re.IGNORECASE)
 _BARE = re.compile(r"[^\s\"=]+")
 _VARYING = re.compile(r"(^|_)(s|ms|us|ns|attempt|attempts|count|depth|dropped|status_age)$")
 
@@ -156,11 +155,6 @@ class _Repeat:
         self.started_s = started_s
         self.count = 0
         self.last: tuple[str, str, str, Mapping[str, object]] | None = None
-
-
-def hide_passwords(text: str) -> str:
-    """Replace the password in every URL of `text` by `***`."""
-    return _USERINFO.sub(rf"\1:{HIDDEN}@", text)
 
 
 def _event_of(record: logging.LogRecord) -> tuple[str, Mapping[str, object]]:
