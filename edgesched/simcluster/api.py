@@ -16,7 +16,7 @@ from edgesched.simcluster import admission, listing, logs, patch, removal, statu
 from edgesched.simcluster.defaults import identify, with_defaults
 from edgesched.simcluster.discovery import discover
 from edgesched.simcluster.http_types import Reply, Request, Stream, json_reply
-from edgesched.simcluster.resources import NAMESPACES, PODS
+from edgesched.simcluster.resources import NAMESPACES, PODS, Resource
 from edgesched.simcluster.routes import Target, target
 from edgesched.simcluster.schema import shaped
 from edgesched.simcluster.selectors import selector
@@ -210,7 +210,7 @@ class Api:
                 )
                 raise status.bad_request(why)
             _check_version(where, before, metadata)
-            after = shaped(resource, _settled(where, before, after))
+            after = _reshaped(resource, _settled(where, before, after), is_patch=request.method == "PATCH")
             with_defaults(resource, after)
             if not where.subresource:
                 check_object(resource, after)
@@ -274,6 +274,17 @@ def _body(request: Request, where: Target) -> Object:
     if where.subresource == "binding":
         return {"metadata": {}, **given}
     return {**shaped(where.resource, given), "metadata": given.get("metadata") or {}}
+
+
+def _reshaped(resource: Resource, obj: Object, *, is_patch: bool) -> Object:
+    """The object in its shape; a patch that breaks it is 422 on the real server, not 400."""
+    try:
+        return shaped(resource, obj)
+    except status.ApiError as error:
+        if not is_patch:
+            raise
+        cause = status.Cause("FieldValueInvalid", "patch", f"Invalid value: {error.message}")
+        raise status.invalid("", "", [cause]) from error
 
 
 def _check_version(where: Target, before: Object, metadata: Mapping[str, Any]) -> None:

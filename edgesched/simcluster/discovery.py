@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 from edgesched.simcluster.http_types import Reply, Request, json_reply, text_reply
-from edgesched.simcluster.resources import RESOURCES
+from edgesched.simcluster.resources import PODS, RESOURCES, SERVICES
 from edgesched.simcluster.status import Object
 
 GIT_VERSION: Final = "v1.20.2"
@@ -61,6 +61,8 @@ def _resource_list(group: str) -> Reply:
             "kind": resource.kind,
             "verbs": list(resource.verbs),
         }
+        if resource in {PODS, SERVICES}:
+            entry["categories"] = ["all"]
         if resource.short_names:
             entry["shortNames"] = list(resource.short_names)
         entries.append(entry)

@@ -132,7 +132,8 @@ def _init(run: PodRun, node: Node, index: int) -> Waits:
         node.tell(run, "Warning", "Failed", f"Error: {why}", path)
         node.write(run, run.status())
         yield node.retry_s * 5
-    _tell_started(run, node, path, spec)
+    _tell_present(run, node, path, spec["image"])
+    _tell_started(run, node, path, spec["name"])
     run.inits[index] = run.inits[index].running()
     run.lines.setdefault(spec["name"], [])
     node.write(run, run.status())
@@ -146,9 +147,11 @@ def _init(run: PodRun, node: Node, index: int) -> Waits:
         node.write(run, run.status())
 
 
-def _tell_started(run: PodRun, node: Node, path: str, spec: Object) -> None:
-    image, name = spec["image"], spec["name"]
+def _tell_present(run: PodRun, node: Node, path: str, image: str) -> None:
     node.tell(run, "Normal", "Pulled", f'Container image "{image}" already present on machine', path)
+
+
+def _tell_started(run: PodRun, node: Node, path: str, name: str) -> None:
     node.tell(run, "Normal", "Created", f"Created container {name}", path)
     node.tell(run, "Normal", "Started", f"Started container {name}", path)
 
@@ -156,10 +159,15 @@ def _tell_started(run: PodRun, node: Node, path: str, spec: Object) -> None:
 def _pull(run: PodRun, node: Node) -> Waits:
     path = f"spec.containers{{{run.containers[0].name}}}"
     image, error = run.containers[0].image, run.outcome.pull_error
-    if run.outcome.start_delay_s or error:
+    delay_s = run.outcome.start_delay_s
+    if delay_s or error:
         node.tell(run, "Normal", "Pulling", f'Pulling image "{image}"', path)
-    yield run.outcome.start_delay_s
+    yield delay_s
     if not error:
+        if delay_s:
+            node.tell(run, "Normal", "Pulled", f'Successfully pulled image "{image}" in {delay_s:g}s', path)
+        else:
+            _tell_present(run, node, path, image)
         return
     why = (
         f'rpc error: code = Unknown desc = failed to pull and unpack image "{image}": failed to resolve reference '
@@ -188,7 +196,6 @@ def _configure(run: PodRun, node: Node) -> Waits:
     for spec in run.pod["spec"]["containers"]:
         path = f"spec.containers{{{spec['name']}}}"
         while why := node.missing_value(run, spec):
-            node.tell(run, "Normal", "Pulled", f'Container image "{spec["image"]}" already present on machine', path)
             node.tell(run, "Warning", "Failed", f"Error: {why}", path)
             _all_waiting(run, node, "CreateContainerConfigError", why)
             yield node.retry_s * 5
@@ -196,7 +203,7 @@ def _configure(run: PodRun, node: Node) -> Waits:
 
 def _start(run: PodRun, node: Node) -> Waits:
     for spec in run.pod["spec"]["containers"]:
-        _tell_started(run, node, f"spec.containers{{{spec['name']}}}", spec)
+        _tell_started(run, node, f"spec.containers{{{spec['name']}}}", spec["name"])
         run.lines.setdefault(spec["name"], [])
     yield _CONTAINER_START_S
     run.containers = [container.running() for container in run.containers]

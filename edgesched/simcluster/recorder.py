@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import secrets
+import itertools
 from typing import Literal
 
 from edgesched.simcluster import times
@@ -20,6 +20,7 @@ class Recorder:
     def __init__(self, store: Store, node_name: str) -> None:
         self._store = store
         self._node_name = node_name
+        self._numbers = itertools.count(times.now_ns())  # names sort in the order of writing
         self._written: dict[tuple[str, str, str, str], Key] = {}
 
     def kubelet(self, pod: Object, kind: EventType, reason: str, message: str, field_path: str = "") -> None:
@@ -56,7 +57,7 @@ class Recorder:
         self, pod: Object, kind: EventType, reason: str, message: str, fields: Object, field_path: str = ""
     ) -> Key:
         metadata = pod["metadata"]
-        namespace, name = metadata["namespace"], f"{metadata['name']}.{secrets.token_hex(8)}"
+        namespace, name = metadata["namespace"], f"{metadata['name']}.{next(self._numbers):x}"
         about = {
             "kind": "Pod",
             "namespace": namespace,

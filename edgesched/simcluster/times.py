@@ -29,6 +29,11 @@ def now() -> dt.datetime:
     return dt.datetime.fromtimestamp(_CLOCK.now().ts_ns / 1e9, dt.UTC)
 
 
+def now_ns() -> int:
+    """Now in ns since the epoch."""
+    return _CLOCK.now().ts_ns
+
+
 def text(moment: dt.datetime) -> str:
     """A moment in whole seconds."""
     return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
