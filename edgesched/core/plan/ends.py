@@ -41,6 +41,7 @@ def complete(turn: Turn, run: Run, *, reason: str = "") -> None:
     if container is not None and container.started_ns is not None and container.finished_ns is not None:
         extra["ran_s"] = round((container.finished_ns - container.started_ns) / NS_PER_S, 1)
     say_run(turn, run, "plugin.complete", extra)
+    turn.completed.append(run)
     _wake_followers(turn, run)
 
 

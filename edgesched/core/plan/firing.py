@@ -13,7 +13,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from edgesched.core.model import NS_PER_S
+from edgesched.core.plan import criteria
 from edgesched.core.plan.announce import log, publish_value, say, say_run, tell
+from edgesched.core.plan.criteria import UNTIL
 from edgesched.core.plan.effects import SetState
 from edgesched.core.plan.ledger import SlotKey
 from edgesched.core.plan.policies import clock_text
@@ -45,11 +47,13 @@ def evaluate_and_act(turn: Turn) -> None:
             due.setdefault(PluginKey(rule.job_id, rule.rule.object), []).append(rule)
         elif rule.rule.action == "publish":
             _publish(turn, rule, edge=was is not True)
+        elif rule.rule.action == UNTIL:
+            criteria.met(turn, rule.job_id, rule.rule.object)
         elif was is not True:
             _set(turn, rule)
     for key, rules in due.items():
         plugin = state.plugins.get(key)
-        if plugin is not None:
+        if plugin is not None and rules[0].rule_id in state.rules:
             _schedule(turn, plugin, rules)
 
 
@@ -118,6 +122,8 @@ def gate(turn: Turn, plugin: PluginState, *, with_slot: bool) -> str:
     job = state.jobs.get(plugin.key.job_id)
     if job is None:
         return "the job is not in force"
+    if job.completed:
+        return f"the job is completed: {job.completed}"
     if job.missing_until_boot_ns is not None:
         return "the job is missing from its source"
     if plugin.refused:

@@ -8,23 +8,20 @@ the job is in force.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Final
 
-from edgesched.core.model import NS_PER_S, Plugin, ScienceGoal, SubGoal
+from edgesched.core.model import Plugin, ScienceGoal, SubGoal
+from edgesched.core.plan import criteria
 from edgesched.core.plan.announce import log, plugin_fields, say, tell
 from edgesched.core.plan.ends import GOAL_REMOVED, fail, forget, miss, remove_pod
 from edgesched.core.plan.events import GoalsReceived, SourceKind
 from edgesched.core.plan.pods import attach
-from edgesched.core.plan.state import JobState, PluginKey, PluginState, RuleFacts, RuleState, Run
+from edgesched.core.plan.rulebook import install_rule, uninstall_rules
+from edgesched.core.plan.state import JobState, PluginKey, PluginState, Run
 from edgesched.core.plan.turn import Turn
 from edgesched.core.pods import admit
-from edgesched.core.rules import compile_condition, parse_duration_ns, parse_rule
-from edgesched.core.suggest import did_you_mean
-from edgesched.errors import RuleError
 
 PRECEDENCE: Final[tuple[SourceKind, ...]] = ("stream", "configmap", "files")
-LATEST_GRACE_NS: Final = 8 * 86_400 * NS_PER_S
 
 
 def receive(turn: Turn, event: GoalsReceived) -> None:
@@ -105,15 +102,19 @@ def _add(turn: Turn, source: SourceKind, goal: ScienceGoal, part: SubGoal) -> No
 
 
 def _update(turn: Turn, job: JobState, source: SourceKind, goal: ScienceGoal, part: SubGoal) -> None:
-    _uninstall(turn, job)
+    uninstall_rules(turn, job)
     job.goal, job.source = goal, source
+    if job.completed:
+        # a job that was done and is submitted again starts anew; an edit of a job that goes on does not
+        criteria.start_anew(turn, job)
     _install(turn, job, part)
     say(turn, "goal.updated", _fields(job))
 
 
 def _remove(turn: Turn, job: JobState) -> None:
     state = turn.state
-    _uninstall(turn, job)
+    uninstall_rules(turn, job)
+    criteria.uninstall(turn, job)
     plugins = list(job.plugins.values())
     job.plugins = {}
     del state.jobs[job.job_id]
@@ -146,10 +147,11 @@ def _install(turn: Turn, job: JobState, part: SubGoal) -> None:
         if name not in job.plugins:
             _end_plugin(turn, gone)
     for text in part.rules:
-        problem = _install_rule(turn, job, text)
+        problem = install_rule(turn, job, text)
         if problem:
             problems.append(problem)
             log(turn, "rule.refused", {"job": job.job_id, "rule": text, "reason": problem}, level="error")
+    problems += criteria.install(turn, job)
     job.problems = tuple(problems)
     for run in list(turn.state.runs.values()):
         if run.job_id == job.job_id and run.key.startswith("adopted/") and run.plugin_key in turn.state.plugins:
@@ -175,55 +177,6 @@ def _install_plugin(turn: Turn, job: JobState, plugin: Plugin) -> PluginState:
     return known
 
 
-def _install_rule(turn: Turn, job: JobState, text: str) -> str:
-    """Put a rule in force; returns why not, empty when it is."""
-    state = turn.state
-    try:
-        rule = parse_rule(text)
-        if rule.action == "schedule" and rule.object not in job.plugins:
-            hint = did_you_mean(rule.object, job.plugins)
-            return f"no plugin {rule.object!r} in the job" + (f"; {hint}" if hint else "")
-        if rule.action == "publish" and rule.object.startswith("sys."):
-            return f"{rule.object!r}: names that begin with sys. are the system's own"
-        grace_ns = round(state.settings.grace_s * NS_PER_S)
-        if "grace" in rule.parameters:
-            grace_ns = parse_duration_ns(rule.parameters["grace"])
-        if rule.parameters.get("misfire") == "latest":
-            grace_ns = LATEST_GRACE_NS
-        condition = compile_condition(rule.condition, grace_ns=grace_ns)
-        hold = rule.parameters.get("hold")
-        hold_s = 0.0 if hold is None else parse_duration_ns(hold) / NS_PER_S
-        for name in ("duration", "cooldown", "every"):
-            if name in rule.parameters:
-                parse_duration_ns(rule.parameters[name])
-    except RuleError as error:
-        return str(error)
-    facts = RuleFacts(state, job.job_id, rule.object)
-    state.rule_counter += 1
-    bound = condition.bind(facts, turn.now.ts_ns)
-    installed = RuleState(state.rule_counter, job.job_id, rule, condition, bound, hold_s)
-    state.rules[installed.rule_id] = installed
-    job.rules.append(installed)
-    if rule.action == "schedule":
-        job.plugins[rule.object].rules.append(installed)
-    state.wakeups.index(installed.rule_id, installed.names)
-    turn.woken[installed.rule_id] = None
-    return ""
-
-
-def _uninstall(turn: Turn, job: JobState) -> None:
-    """Take the rules of a job out of force; its plugins and their history stay."""
-    state = turn.state
-    for rule in job.rules:
-        state.wakeups.forget(rule.rule_id, rule.names)
-        rule.bound.release()
-        del state.rules[rule.rule_id]
-        turn.woken.pop(rule.rule_id, None)
-    for plugin in job.plugins.values():
-        plugin.rules.clear()
-    job.rules = []
-
-
 def _end_plugin(turn: Turn, plugin: PluginState) -> None:
     """End what runs of a plugin that is not asked for any more."""
     state = turn.state
@@ -244,8 +197,3 @@ def _end_plugin(turn: Turn, plugin: PluginState) -> None:
 
 def _belongs(run: Run, plugin: PluginState) -> bool:
     return run.plugin_key == plugin.key
-
-
-def names_wanted(rules: Iterable[RuleState]) -> frozenset[str]:
-    """Measurement names that any rule in force reads."""
-    return frozenset(name for rule in rules for name in rule.names)

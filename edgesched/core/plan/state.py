@@ -149,7 +149,10 @@ class RuleState:
 
 @dataclass(slots=True)
 class JobState:
-    """A job in force on this node. `missing_until_boot_ns`: set while a suspect list lacks the job."""
+    """A job in force on this node.
+
+    `missing_until_boot_ns`: set while a suspect list lacks the job. `completed`: the success criterion that was met.
+    """
 
     job_id: str
     goal: ScienceGoal
@@ -160,6 +163,7 @@ class JobState:
     problems: tuple[str, ...] = ()
     missing_until_boot_ns: int | None = None
     boot_slot_ns: int | None = None
+    completed: str = ""
 
 
 @dataclass(slots=True)

@@ -13,7 +13,7 @@ from __future__ import annotations
 from typing import Final, cast
 
 from edgesched.core.model import NS_PER_S, Instant
-from edgesched.core.plan import goals, pods, selection
+from edgesched.core.plan import criteria, goals, pods, selection
 from edgesched.core.plan.announce import log
 from edgesched.core.plan.effects import Effect
 from edgesched.core.plan.ends import DURATION_REACHED, fail, remove_pod, tell_failure
@@ -49,6 +49,8 @@ def step(state: NodeState, event: Event, now: Instant) -> list[Effect]:
         _hear(turn, event)
     for key in state.wakeups.due(now):
         _deadline(turn, key)
+    if turn.completed:
+        criteria.count_runs(turn)
     if turn.woken:
         evaluate_and_act(turn)
     if state.waiting:
@@ -138,6 +140,8 @@ def _deadline(turn: Turn, key: Key) -> None:
                 state.wakeups.boot.set(key, plugin.backoff_boot_ns)
     elif kind == "missing":
         goals.missing_for_good(turn, cast("SourceKind", key[1]), cast("str", key[2]))
+    elif kind == "done":
+        criteria.met(turn, cast("str", key[1]), cast("str", key[2]))
     elif kind == "clock":
         _trust_clock(turn)
     else:

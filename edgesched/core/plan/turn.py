@@ -6,17 +6,21 @@ from dataclasses import dataclass, field
 
 from edgesched.core.model import Instant
 from edgesched.core.plan.effects import Effect
-from edgesched.core.plan.state import NodeState, PluginState
+from edgesched.core.plan.state import NodeState, PluginState, Run
 
 
 @dataclass(slots=True)
 class Turn:
-    """What the parts of a step share. `woken`: ids of rules to be evaluated, in the order in which they were woken."""
+    """What the parts of a step share. `woken`: ids of rules to be evaluated, in the order in which they were woken.
+
+    `completed`: runs that completed in this step.
+    """
 
     state: NodeState
     now: Instant
     effects: list[Effect] = field(default_factory=list)
     woken: dict[int, None] = field(default_factory=dict)
+    completed: list[Run] = field(default_factory=list)
 
     def wake_plugin(self, plugin: PluginState) -> None:
         """Wake the rules that schedule a plugin."""
