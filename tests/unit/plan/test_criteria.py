@@ -52,8 +52,7 @@ def test_a_completed_job_that_is_submitted_again_starts_anew(node: Driver) -> No
     run_through(node, list(node.start(with_criteria("WallClock(90s)"))))
     run_through(node, list(node.advance(60.0)))
     assert "goal.completed" in events(node.advance(130.0))
-    node.goals(with_criteria("WallClock(90s)", goal_id="again"))
-    run_through(node, list(node.advance(130.1)))
+    run_through(node, list(node.goals(with_criteria("WallClock(90s)", goal_id="again"))))
     assert launches(node.advance(180.0)) == ["p"]
     assert "goal.completed" in events(node.advance(221.0))
 
