@@ -222,8 +222,7 @@ class RuleFacts:
         state = self._state
         if not state.clock_trusted:
             return True
-        times = state.ledger.claimed.get((self._job_id, self._object, expr))  # type: ignore[call-overload]
-        return times is not None and fire_ns in times
+        return state.ledger.is_claimed((self._job_id, self._object, expr), fire_ns)
 
     def boot_slot(self) -> int | None:
         """Fire time of the open `@reboot` slot of this job, None when it is closed."""
