@@ -68,7 +68,7 @@ class GoalStream:
         notice: Notice,
         token: str = "",
         ca_file: str = "",
-        limit_bytes: int = 16 * 1024 * 1024,
+        limit_bytes: int = 8 * 1024 * 1024,
         reconcile_s: float = 300.0,
     ) -> None:
         self._stream_url = stream_url(url, vsn)
@@ -167,7 +167,7 @@ class GoalStream:
         if self._last is not None and found == self._last:
             return
         for warning in warnings:
-            self._notice("goals.warning", level="warning", message=str(warning))
+            self._notice("goals.warning", level="warning", message=warning.message)
         self._notice("goals.received", level="info", url=self._stream_url, goals=len(found))
         self._complained = ""
         self._emit(GoalsReceived("stream", found, first=self._last is None))

@@ -50,6 +50,7 @@ jobs = Table(
     Column("limit_s", BigInteger),
     Column("goal_id", String(64)),
     Column("goal", Text),
+    # counts edits
     Column("revision", Integer, nullable=False),
     Index("jobs_by_state", "state"),
     Index("jobs_by_owner", "owner"),
@@ -111,7 +112,6 @@ series = Table(
     Column("name", String(256), nullable=False, index=True),
     Column("vsn", String(64), nullable=False),
     Column("meta", Text, nullable=False),
-    Column("last_ns", BigInteger, nullable=False),
 )
 
 records = Table(
