@@ -82,7 +82,7 @@ class MqttPublisher:
                 return self._link
             except BrokerUnavailableError:
                 self.close()
-        link = Link(self._settings, "events", keepalive_s=0)
+        link = Link(self._settings, "events", keepalive_s=0, at_once=True)
         link.client.on_publish = self._on_publish
         try:
             link.connect()
