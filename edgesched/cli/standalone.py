@@ -81,9 +81,8 @@ def _start(arguments: Namespace, jobs: list[Path], vsn: str, parts: ExitStack) -
     clock = SystemClock()
     narrator = Narrator(clock, lambda line: print(line, flush=True))
     notice = _with_log(narrator, arguments, parts)
-    recording = (
-        load_recording(arguments.measurements or RECORDING) if arguments.measurements or _has_recording() else []
-    )
+    played = arguments.measurements or (RECORDING if RECORDING.is_file() else None)
+    recording = load_recording(played) if played is not None else []
     scenario = load_scenario(arguments.scenario or DEFAULT_FILE)
 
     broker = EmbeddedBroker()
@@ -145,7 +144,7 @@ def _with_log(narrator: Any, arguments: Namespace, parts: ExitStack) -> Any:
 
     from edgesched.node import log
 
-    stream = parts.enter_context(Path(arguments.log or os.devnull).open("a", encoding="utf-8"))
+    stream = parts.enter_context(Path(arguments.log or os.devnull).open("a", encoding="utf-8"))  # noqa: SIM115
     sink = log.set_up("json", debug=arguments.debug, stream=stream, monotonic_s=time.monotonic)
     parts.callback(sink.flush_repeats)
 
