@@ -26,15 +26,10 @@ UNTIL: Final = "until"
 def install(turn: Turn, job: JobState) -> list[str]:
     """Watch the criteria of a job; returns what cannot be enforced, for people."""
     problems: list[str] = []
-    wakeups = turn.state.wakeups
+    watch_times(turn, job)
     for text in job.goal.conditions:
         criterion = parse_criterion(text)
-        key = ("done", job.job_id, text)
-        if isinstance(criterion, WallClock):
-            wakeups.boot.set(key, job.first_seen.boot_ns + criterion.length_ns)
-        elif isinstance(criterion, Until):
-            wakeups.wall.set(key, criterion.ts_ns)
-        elif isinstance(criterion, UntilTrue):
+        if isinstance(criterion, UntilTrue):
             try:
                 condition = compile_condition(criterion.condition)
             except RuleError as error:
@@ -44,6 +39,18 @@ def install(turn: Turn, job: JobState) -> list[str]:
         elif isinstance(criterion, NotEnforced):
             problems.append(_not_enforced(turn, job, text, criterion.reason))
     return problems
+
+
+def watch_times(turn: Turn, job: JobState) -> None:
+    """Set the deadlines of the criteria that are times."""
+    wakeups = turn.state.wakeups
+    for text in job.goal.conditions:
+        criterion = parse_criterion(text)
+        key = ("done", job.job_id, text)
+        if isinstance(criterion, WallClock):
+            wakeups.boot.set(key, job.first_seen.boot_ns + criterion.length_ns)
+        elif isinstance(criterion, Until):
+            wakeups.wall.set(key, criterion.ts_ns)
 
 
 def uninstall(turn: Turn, job: JobState) -> None:
@@ -70,8 +77,9 @@ def count_runs(turn: Turn) -> None:
             continue
         for text in job.goal.conditions:
             criterion = parse_criterion(text)
-            mine = isinstance(criterion, Runs) and criterion.plugin == run.plugin.name
-            if mine and plugin.completed_runs >= criterion.count:
+            if not isinstance(criterion, Runs) or criterion.plugin != run.plugin.name:
+                continue
+            if plugin.completed_runs >= criterion.count:
                 met(turn, job.job_id, text)
 
 
