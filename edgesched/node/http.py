@@ -9,6 +9,7 @@ The standard library's server is enough: a few readers at a time, a thread each,
 
 from __future__ import annotations
 
+import contextlib
 import hmac
 import ipaddress
 import json
@@ -63,6 +64,11 @@ class HttpServer:
         while not stop.is_set():
             beat()
             self._server.handle_request()
+
+    def nudge(self) -> None:
+        """Take no further connections and wake the thread so that it looks at `stop`."""
+        with contextlib.suppress(OSError):
+            self._server.socket.shutdown(socket.SHUT_RDWR)
 
     def close(self) -> None:
         """Give the port back."""
@@ -121,7 +127,11 @@ class _Request(BaseHTTPRequestHandler):
         self._serve(self.rfile.read(int(length)))
 
     def _serve(self, body: bytes) -> None:
-        parts = urlsplit(self.path)
+        try:
+            parts = urlsplit(self.path)
+        except ValueError:
+            self._send(json_answer(400, {"error": "not an address"}))
+            return
         refusal = self._refusal(parts.path)
         if refusal is not None:
             self.close_connection = True
@@ -168,10 +178,10 @@ def _own_names() -> frozenset[str]:
 
 def _is_own_host(header: str, names: frozenset[str]) -> bool:
     """Check the Host header: a name of ours, or any literal address (a browser sends one only when it is typed)."""
-    host = urlsplit(f"//{header}").hostname or ""
-    if host in names:
-        return True
     try:
+        host = urlsplit(f"//{header}").hostname or ""
+        if host in names:
+            return True
         ipaddress.ip_address(host)
     except ValueError:
         return False

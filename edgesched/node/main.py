@@ -173,7 +173,7 @@ class Agent:
         if self.pod_source is not None:
             add("kube-watch", self.pod_source.run)
         if self.http is not None:
-            add("http", self.http.run)
+            add("http", self.http.run, nudge=self.http.nudge)
         add("engine", self.engine.run, phase="engine", nudge=self.mailbox.wake)
         self.dispatcher.register(self.supervisor)
 
