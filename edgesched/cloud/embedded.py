@@ -29,6 +29,7 @@ from edgesched.errors import CloudUnavailableError, RefusedError
 START_TIMEOUT_S: Final = 20.0
 STOP_TIMEOUT_S: Final = 10.0
 REQUEST_TIMEOUT: Final = urllib3.Timeout(connect=5, read=20)
+READY: Final = "cloud.ready"
 Say = Callable[[str], None]
 
 
@@ -40,13 +41,16 @@ class EmbeddedCloud:
     """
 
     def __init__(
-        self, data_dir: Path, *, port: int = 0, flags: list[str] | None = None, log: Say = lambda line: None
+        self, data_dir: Path, *, port: int = 0, flags: list[str] | None = None, log: Say | None = None
     ) -> None:
         self._data_dir = data_dir
         self._flags = list(flags or [])
         self._log = log
         self._listening = listen(CloudConfig(port=port))
         self._process: subprocess.Popen[bytes] | None = None
+        self._answered = threading.Event()
+        self._ready = False
+        self._last_line = ""
         self._pool = urllib3.PoolManager(retries=False, timeout=REQUEST_TIMEOUT)
         self.url = address_of(self._listening)
 
@@ -76,7 +80,7 @@ class EmbeddedCloud:
         number = self._listening.fileno()
         command = [sys.executable, "-m", "edgesched.cli.main", "cloud", "--data-dir", str(self._data_dir)]
         command += ["--listen-fd", str(number), "--until-stdin-ends", *self._flags]
-        self._process = subprocess.Popen(
+        self._process = subprocess.Popen(  # noqa: S603 - our own program
             command,
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
@@ -84,36 +88,31 @@ class EmbeddedCloud:
             pass_fds=[number],
             start_new_session=True,  # Ctrl-C is for the parent, which ends us in its own order
         )
-        lines: list[str] = []
         assert self._process.stderr is not None
-        threading.Thread(
-            target=self._forward, args=(self._process.stderr, lines), name="cloud-log", daemon=True
-        ).start()
-        try:
-            self._request("GET", "/healthz", timeout=START_TIMEOUT_S)
-        except CloudUnavailableError as error:
+        threading.Thread(target=self._forward, args=(self._process.stderr,), name="cloud-log", daemon=True).start()
+        if not self._answered.wait(START_TIMEOUT_S) or self._process.poll() is not None or not self._ready:
             self.stop()
-            last = f": {lines[-1]}" if lines else ""
-            raise CloudUnavailableError(f"the embedded cloud does not start{last}") from error
+            raise CloudUnavailableError(f"the embedded cloud does not start: {self._last_line or 'no answer'}")
 
-    def _forward(self, stream: IO[bytes], lines: list[str]) -> None:
+    def _forward(self, stream: IO[bytes]) -> None:
+        """Pass the child's log on; its end, too, is an answer to the question whether it started."""
         for raw in stream:
-            line = raw.decode("utf-8", "replace").rstrip()
-            lines[:] = [*lines[-9:], line]
-            self._log(line)
+            self._last_line = raw.decode("utf-8", "replace").rstrip()
+            if READY in self._last_line:
+                self._ready = True
+                self._answered.set()
+            if self._log is not None:
+                self._log(self._last_line)
+        self._answered.set()
 
     def submit(self, job_text: str, token: str) -> dict[str, Any]:
         """Create and submit a job; returns the answer with `job_id`. Raises RefusedError with the cloud's reasons."""
         return self._request("POST", "/api/v1/submit", token=token, body=job_text.encode())
 
-    def _request(
-        self, method: str, path: str, *, token: str = "", body: bytes | None = None, timeout: float | None = None
-    ) -> dict[str, Any]:
-        headers = {"Authorization": f"Sage {token}"} if token else {}
+    def _request(self, method: str, path: str, *, token: str, body: bytes) -> dict[str, Any]:
+        headers = {"Authorization": f"Sage {token}"}
         try:
-            answer = self._pool.request(
-                method, self.url + path, body=body, headers=headers, timeout=timeout or REQUEST_TIMEOUT
-            )
+            answer = self._pool.request(method, self.url + path, body=body, headers=headers)
             document: dict[str, Any] = json.loads(answer.data)
         except (urllib3.exceptions.HTTPError, ValueError) as error:
             raise CloudUnavailableError(f"the embedded cloud does not answer: {str(error)[:200]}") from error
