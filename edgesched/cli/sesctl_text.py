@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC
 from typing import Any, Final
 
@@ -30,10 +30,11 @@ def job_file(job: Mapping[str, Any]) -> str:
     return json.dumps(job, indent=2, ensure_ascii=False).translate(_HTML_UNSAFE)
 
 
-def job_table(jobs: Mapping[str, Mapping[str, Any]], now_ns: int, *, everything: bool) -> str:
+def job_table(jobs: Mapping[str, Any], now_ns: int, *, everything: bool) -> str:
     """Return the list of jobs in the order of their ids; past ones only when `everything` is asked for."""
     rows = []
-    for job_id, job in sorted(jobs.items(), key=lambda item: _id_order(item[0])):
+    for job_id, value in sorted(jobs.items(), key=lambda item: _id_order(item[0])):
+        job = _object(value)
         state = _state(job)
         if everything or state not in PAST:
             rows.append([job_id, _cell(job.get("name")), _cell(job.get("user")), state, _age(job, now_ns)])
@@ -42,7 +43,7 @@ def job_table(jobs: Mapping[str, Mapping[str, Any]], now_ns: int, *, everything:
 
 def job_details(job: Mapping[str, Any]) -> str:
     """Return the details of a job."""
-    state = job.get("state") or {}
+    state = _object(job.get("state"))
     lines = [
         "",
         "===== JOB STATUS =====",
@@ -56,19 +57,19 @@ def job_details(job: Mapping[str, Any]) -> str:
         when = _time(state.get(key))
         if when:
             lines.append(f"  {word}: {when}")
-    if job.get("notification_on"):
-        states = " ".join(_cell(name) for name in job["notification_on"])
+    states = " ".join(_cell(name) for name in _list(job.get("notification_on")))
+    if states:
         lines += ["", f"Notification to {_cell(job.get('email'))}", f"On [{states}]"]
-    goal = job.get("science_goal")
+    goal = _object(job.get("science_goal"))
     if goal:
         lines += ["", "===== SCHEDULING DETAILS =====", f"Science Goal ID: {_cell(goal.get('id'))}"]
-        lines.append(f"Total number of nodes {len(goal.get('sub_goals') or [])}")
+        lines.append(f"Total number of nodes {len(_list(goal.get('sub_goals')))}")
     return "\n".join(lines) + "\n"
 
 
 def run_logs(found: Mapping[str, Any], most: int) -> str:
     """Return the last runs of a job, oldest first, with the log lines that their events carried."""
-    runs = list(found.get("runs") or [])[: max(most, 0)][::-1]
+    runs = [_object(run) for run in _list(found.get("runs"))][: max(most, 0)][::-1]
     if not runs:
         return f"job {_cell(found.get('job_id'))} has no runs yet\n"
     lines = []
@@ -86,7 +87,7 @@ def run_logs(found: Mapping[str, Any], most: int) -> str:
     return "\n".join(lines) + "\n"
 
 
-def node_table(nodes: list[Mapping[str, Any]], now_ns: int) -> str:
+def node_table(nodes: Sequence[Mapping[str, Any]], now_ns: int) -> str:
     """Return the list of nodes."""
     rows = []
     for node in nodes:
@@ -97,8 +98,8 @@ def node_table(nodes: list[Mapping[str, Any]], now_ns: int) -> str:
                 "yes" if node.get("may_schedule") else "no" if "may_schedule" in node else "-",
                 str(node.get("goals", 0)),
                 "-" if heard is None else go_duration(now_ns - heard),
-                ",".join(_cell(tag) for tag in node.get("tags") or []) or "-",
-                ",".join(_cell(name) for name in node.get("sensors") or []) or "-",
+                ",".join(_cell(tag) for tag in _list(node.get("tags"))) or "-",
+                ",".join(_cell(name) for name in _list(node.get("sensors"))) or "-",
             ]
         )
     return columns(["VSN", "SCHEDULE", "GOALS", "HEARD", "TAGS", "SENSORS"], rows)
@@ -108,7 +109,7 @@ def token_text(found: Mapping[str, Any]) -> str:
     """Say what a token may do."""
     if found.get("kind") == "node":
         return f"token of node {_cell(found.get('vsn'))}: its goals and its events\n"
-    allowed = found.get("nodes") or []
+    allowed = [str(vsn) for vsn in _list(found.get("nodes"))]
     where = "every node" if "*" in allowed else ", ".join(_cell(vsn.upper()) for vsn in allowed) or "no node"
     more = "; acts on everybody's jobs with --override" if found.get("superuser") else ""
     return f"user {_cell(found.get('user'))} may schedule on {where}{more}\n"
@@ -134,12 +135,12 @@ def go_duration(length_ns: int) -> str:
 
 
 def _age(job: Mapping[str, Any], now_ns: int) -> str:
-    updated_ns = _ts_ns((job.get("state") or {}).get("last_updated"))
+    updated_ns = _ts_ns(_object(job.get("state")).get("last_updated"))
     return go_duration(now_ns - updated_ns) if _state(job) in AGEING and updated_ns is not None else "-"
 
 
 def _state(job: Mapping[str, Any]) -> str:
-    return _cell((job.get("state") or {}).get("last_state"))
+    return _cell(_object(job.get("state")).get("last_state"))
 
 
 def _ts_ns(value: Any) -> int | None:
@@ -163,6 +164,14 @@ def _time(value: Any) -> str:
     whole = datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%S")
     decimals = f".{fraction:09d}".rstrip("0") if fraction else ""
     return f"{whole}{decimals} +0000 UTC"
+
+
+def _object(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
 
 
 def _cell(value: Any) -> str:
