@@ -31,6 +31,8 @@ def evaluate_and_act(turn: Turn) -> None:
     """Evaluate the woken rules, then act on those that are true."""
     state, now_ns = turn.state, turn.now.ts_ns
     woken = [rule for rule in map(state.rules.get, turn.woken) if rule is not None]
+    # the order of actions must not depend on who was woken first, or a restart would change it
+    woken.sort(key=lambda rule: rule.order)
     verdicts = [rule.bound.evaluate(now_ns) for rule in woken]
     due: dict[PluginKey, list[RuleState]] = {}
     for rule, verdict in zip(woken, verdicts, strict=True):
@@ -145,12 +147,12 @@ def gate(turn: Turn, plugin: PluginState, *, with_slot: bool) -> str:
 def _create_run(turn: Turn, plugin: PluginState, rules: Sequence[RuleState], slots: list[Slot]) -> None:
     state, job_id = turn.state, plugin.key.job_id
     vsn, name = state.settings.vsn, plugin.key.name
+    state.run_counter += 1
     if slots:
         newest = max(slots, key=lambda slot: slot.fire_ns)
         key = f"{vsn}/{job_id}/{name}/{newest.expr}/{newest.fire_ns}"
         _claim(turn, plugin, slots, newest.fire_ns)
     else:
-        state.run_counter += 1
         key = f"{vsn}/{job_id}/{name}/{state.settings.epoch}#{state.run_counter}"
     cause = rules[0]
     parameters = cause.rule.parameters
@@ -158,6 +160,7 @@ def _create_run(turn: Turn, plugin: PluginState, rules: Sequence[RuleState], slo
     duration = parameters.get("duration")
     run = Run(
         run_id=digest[:20],
+        number=state.run_counter,
         key=key,
         job_id=job_id,
         goal_id=plugin.goal_id,

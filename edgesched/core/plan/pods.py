@@ -282,8 +282,10 @@ def _adopt(turn: Turn, pod: PodView) -> Run:
     key = next((key for key in state.plugins if key == (pod.job_id, pod.plugin)), None)
     known = state.plugins.get(key) if key is not None else None
     plugin = known.plugin if known is not None else Plugin(pod.plugin, PluginSpec(image=""))
+    state.run_counter += 1
     run = Run(
         run_id=pod.run_id,
+        number=state.run_counter,
         key=f"adopted/{pod.name}",
         job_id=pod.job_id,
         goal_id=pod.goal_id,

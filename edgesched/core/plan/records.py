@@ -237,6 +237,7 @@ def _run(state: NodeState, run: Run) -> dict[str, Any]:
     }
     until = state.wakeups.wall.current.get(("queue", run.run_id))
     return {
+        "number": run.number,
         "key": run.key,
         "job_id": run.job_id,
         "goal_id": run.goal_id,
@@ -262,14 +263,13 @@ def _run(state: NodeState, run: Run) -> dict[str, Any]:
         "awaits_log": run.awaits_log,
         "attempt": run.attempt,
         "deadlines": deadlines,
-        "queue_until_ns": None if until is None else until[0],
+        "queue_until_ns": until,
         "why": run.why,
     }
 
 
 def _deadline(state: NodeState, key: tuple[str, ...]) -> int | None:
-    known = state.wakeups.boot.current.get(key)
-    return None if known is None else known[0]
+    return state.wakeups.boot.current.get(key)
 
 
 def _pair(instant: Instant) -> tuple[int, int]:

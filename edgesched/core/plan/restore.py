@@ -154,7 +154,7 @@ class _Restorer:
     # -- runs -------------------------------------------------------------------------------------------------------
 
     def _runs(self) -> None:
-        saved = sorted(self.by_kind["run"].items(), key=lambda item: (item[1]["created"], item[1]["key"]))
+        saved = sorted(self.by_kind["run"].items(), key=lambda item: item[1]["number"])
         for run_id, value in saved:
             self._run(run_id, value)
 
@@ -164,6 +164,7 @@ class _Restorer:
         plugin = state.plugins.get(key)
         run = Run(
             run_id=run_id,
+            number=value["number"],
             key=value["key"],
             job_id=value["job_id"],
             goal_id=value["goal_id"],

@@ -60,7 +60,7 @@ def put_in_force(turn: Turn, job: JobState, rule: ScienceRule, condition: Condit
     state = turn.state
     state.rule_counter += 1
     bound = condition.bind(RuleFacts(state, job.job_id, rule.object), turn.now.ts_ns)
-    installed = RuleState(state.rule_counter, job.job_id, rule, condition, bound, hold_s)
+    installed = RuleState(state.rule_counter, (job.job_id, len(job.rules)), job.job_id, rule, condition, bound, hold_s)
     state.rules[installed.rule_id] = installed
     job.rules.append(installed)
     if rule.action == "schedule":

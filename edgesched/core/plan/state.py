@@ -42,11 +42,13 @@ class Slot(NamedTuple):
 class Run:
     """One execution of a plugin, from the decision to the end of its pod.
 
-    `key` is what the pod's name is derived from: the ledger key of the slot that caused it, or a counter. `cause`: the
-    condition that fired. `why`: one line on where the run is held, for people. `ending`: why we asked for its end.
+    `number` orders runs by their decision. `key` is what the pod's name is derived from: the ledger key of the slot
+    that caused it, or a counter. `cause`: the condition that fired. `why`: one line on where the run is held, for
+    people. `ending`: why we asked for its end.
     """
 
     run_id: str
+    number: int
     key: str
     job_id: str
     goal_id: str
@@ -123,11 +125,13 @@ class PluginState:
 class RuleState:
     """A science rule of a job in force.
 
-    `verdict`: the last one. `known`: the last one that was not unknown. `true_since`: when the present spell of true
-    began. `acted_boot_ns`: when a publish rule last acted. `blocked`: open slots that a gate holds back, with the gate.
+    `order`: by job, then by place in the job. `verdict`: the last one. `known`: the last one that was not unknown.
+    `true_since`: when the present spell of true began. `acted_boot_ns`: when a publish rule last acted. `blocked`:
+    open slots that a gate holds back, with the gate.
     """
 
     rule_id: int
+    order: tuple[str, int]
     job_id: str
     rule: ScienceRule
     condition: Condition

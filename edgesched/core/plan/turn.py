@@ -11,7 +11,7 @@ from edgesched.core.plan.state import NodeState, PluginState, Run
 
 @dataclass(slots=True)
 class Turn:
-    """What the parts of a step share. `woken`: ids of rules to be evaluated, in the order in which they were woken.
+    """What the parts of a step share. `woken`: ids of rules to be evaluated.
 
     `completed`: runs that completed in this step.
     """

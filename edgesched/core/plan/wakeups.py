@@ -8,32 +8,31 @@ stretch.
 from __future__ import annotations
 
 import heapq
-from collections.abc import Hashable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from edgesched.core.model import Instant
 
-Key = tuple[Hashable, ...]
+Key = tuple[str | int, ...]
+"""A kind, then what it is about; keys of one kind have the same types, so they can be ordered."""
 
 
 @dataclass(slots=True)
 class Deadlines:
-    """A heap of deadlines with replacement. Equal deadlines come out in the order in which they were set."""
+    """A heap of deadlines with replacement. Equal deadlines come out in the order of their keys, whoever was first."""
 
-    heap: list[tuple[int, int, Key]] = field(default_factory=list)
-    current: dict[Key, tuple[int, int]] = field(default_factory=dict)
-    sequence: int = 0
+    heap: list[tuple[int, Key]] = field(default_factory=list)
+    current: dict[Key, int] = field(default_factory=dict)
 
     def set(self, key: Key, when_ns: int) -> None:
         """Set or move the deadline of a key."""
-        known = self.current.get(key)
-        if known is not None and known[0] == when_ns:
+        if self.current.get(key) == when_ns:
             return
-        self.sequence += 1
-        self.current[key] = (when_ns, self.sequence)
-        heapq.heappush(self.heap, (when_ns, self.sequence, key))
+        self.current[key] = when_ns
+        heapq.heappush(self.heap, (when_ns, key))
         if len(self.heap) > 64 + 4 * len(self.current):
-            self._compact()
+            self.heap = [(when_ns, key) for key, when_ns in self.current.items()]
+            heapq.heapify(self.heap)
 
     def clear(self, key: Key) -> None:
         """Forget the deadline of a key, if it has one."""
@@ -44,8 +43,8 @@ class Deadlines:
         heap, current = self.heap, self.current
         keys: list[Key] = []
         while heap and heap[0][0] <= now_ns:
-            when_ns, sequence, key = heapq.heappop(heap)
-            if current.get(key) == (when_ns, sequence):
+            when_ns, key = heapq.heappop(heap)
+            if current.get(key) == when_ns:
                 del current[key]
                 keys.append(key)
         return keys
@@ -54,15 +53,11 @@ class Deadlines:
         """Return the earliest deadline, None without one."""
         heap, current = self.heap, self.current
         while heap:
-            when_ns, sequence, key = heap[0]
-            if current.get(key) == (when_ns, sequence):
+            when_ns, key = heap[0]
+            if current.get(key) == when_ns:
                 return when_ns
             heapq.heappop(heap)
         return None
-
-    def _compact(self) -> None:
-        self.heap = [(when_ns, sequence, key) for key, (when_ns, sequence) in self.current.items()]
-        heapq.heapify(self.heap)
 
 
 @dataclass(slots=True)
