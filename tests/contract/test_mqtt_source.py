@@ -90,7 +90,7 @@ def test_all_forms_of_a_value_are_heard(mosquitto: Start, peer: Connect, notices
         assert [m.value for m in ear.heard[2:]] == [23.5, "warm"]
         assert all(before_ns <= m.ts_ns <= time.time_ns() for m in ear.heard[2:])  # noqa: TID251
     assert notices.of("mqtt.connected") == [
-        {"broker": f"127.0.0.1:{broker.port}", "version": version, "topics": 1},
+        {"broker": f"127.0.0.1:{broker.port}", "version": version, "names": 1},
     ]
 
 
@@ -120,7 +120,7 @@ def test_what_is_not_a_measurement_is_counted_and_logged_once(
     lines = notices.of("mqtt.rejected")
     assert [line["reason"] for line in lines] == ["name", "meta", "encoding", "json", "value", "size"]
     assert lines[0]["detail"] == "payload says 'env.pressure', topic says env.temperature"
-    assert lines[0]["topic"] == "env/temperature"
+    assert lines[0]["address"] == "env/temperature"
 
 
 @VERSIONS

@@ -14,17 +14,12 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from edgesched.adapters.listener import LoginRefusedError
 from edgesched.adapters.mqtt.settings import MqttSettings
 from edgesched.errors import BrokerUnavailableError
 
 if TYPE_CHECKING:
     from paho.mqtt.client import Client, MQTTMessage
-
-
-class LoginRefusedError(BrokerUnavailableError):
-    """The broker answers and does not accept our user, password or client id. Retried slowly: secrets get rotated."""
-
-    code = "broker.login"
 
 
 _LOGIN_REASONS = frozenset(

@@ -3,24 +3,19 @@
 Topics follow from the names that the rules need, one exact topic a name, no wildcard ever: a broker of a busy site
 sends us only what a rule reads. Sessions are clean: after an outage the broker does not replay a backlog; values that
 the publisher retained with a time come again and change nothing, because equal (name, ts, meta) count once.
-
-What cannot be used is counted by reason in `counters`, and logged once and then at most once a minute a reason.
 """
 
 from __future__ import annotations
 
 import threading
-import time
-from collections import Counter
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
-from edgesched.adapters.backoff import Backoff, wait
-from edgesched.adapters.mqtt.link import Link, LoginRefusedError
+from edgesched.adapters.backoff import Backoff
+from edgesched.adapters.listener import BrokerListener
+from edgesched.adapters.mqtt.link import Link
 from edgesched.adapters.mqtt.settings import MqttSettings
-from edgesched.core.messages import Rejected, decode_measurement, is_name, topic_of
-from edgesched.core.plan.events import Measured
-from edgesched.errors import BrokerUnavailableError
+from edgesched.core.messages import topic_of
 from edgesched.ports import Clock, Emit, Notice
 
 if TYPE_CHECKING:
@@ -28,16 +23,12 @@ if TYPE_CHECKING:
 
 _SERVE_S: Final = 0.5
 _TOPICS_A_PACKET: Final = 100
-_NOTICE_EVERY_S: Final = 60.0
 
 
-class MqttSource:
-    """A `MeasurementSource` over MQTT.
+class MqttSource(BrokerListener):
+    """A `MeasurementSource` over MQTT; `counters` also has `refused.topics`."""
 
-    `counters`: `received` and, by reason, `rejected.<reason>`, `dropped.unsubscribed`, `connected`, `lost`.
-    `connected`: whether a session is up, for status pages; liveness is the beat. A refused login is tried again after
-    `login_retry_s` or more: passwords get rotated.
-    """
+    kind = "mqtt"
 
     def __init__(
         self,
@@ -49,59 +40,12 @@ class MqttSource:
         backoff: Backoff | None = None,
         login_retry_s: float = 15.0,
     ) -> None:
+        super().__init__(settings.broker, emit, clock, notice, backoff=backoff, login_retry_s=login_retry_s)
         self._settings = settings
-        self._emit = emit
-        self._clock = clock
-        self._notice = notice
-        self._backoff = backoff or Backoff()
-        self._login_retry_s = login_retry_s
-        self._lock = threading.Lock()
-        self._names: dict[str, str] = {}  # topic -> name; replaced as a whole, never changed
-        self._link: Link | None = None
-        self._noticed_s: dict[str, float] = {}
         self._requests: dict[int | None, list[str]] = {}
-        self.counters: Counter[str] = Counter()
-        self.connected = False
 
-    def subscribe(self, names: frozenset[str]) -> None:
-        """Listen to exactly these names from now on; a text that is not a measurement name is refused and logged."""
-        prefix = self._settings.topic_prefix
-        for name in sorted(names):
-            if not is_name(name):
-                self._notice("mqtt.name_refused", level="warning", name=name, hint="not a measurement name")
-        with self._lock:
-            self._names = {prefix + topic_of(name): name for name in sorted(names) if is_name(name)}
-            if self._link is not None:
-                self._link.wake()
-
-    def run(self, stop: threading.Event, beat: Callable[[], None]) -> None:
-        """Serve until `stop` is set; see `edgesched.ports.Source`."""
-        while not stop.is_set():
-            beat()
-            started_s = time.monotonic()
-            self.connected = False
-            try:
-                self._serve_session(stop, beat)
-            except BrokerUnavailableError as error:
-                held_s = time.monotonic() - started_s if self.connected else 0.0
-                login = isinstance(error, LoginRefusedError)
-                retry_s = self._backoff.after(held_s, at_least_s=self._login_retry_s if login else 0.0)
-                self._report_loss(error, retry_s)
-                self.connected = False
-                wait(retry_s, stop, beat)
-        self.connected = False
-
-    def _report_loss(self, error: BrokerUnavailableError, retry_s: float) -> None:
-        self.counters["lost" if self.connected else "unreachable"] += 1
-        login = isinstance(error, LoginRefusedError)
-        self._notice(
-            "mqtt.login_refused" if login else "mqtt.lost" if self.connected else "mqtt.unreachable",
-            level="error" if login else "warning",
-            broker=self._settings.broker,
-            reason=error.message,
-            **({"hint": error.hint} if error.hint else {}),
-            retry_in_s=round(retry_s, 1),
-        )
+    def _address_of(self, name: str) -> str:
+        return self._settings.topic_prefix + topic_of(name)
 
     def _serve_session(self, stop: threading.Event, beat: Callable[[], None]) -> None:
         settings = self._settings
@@ -109,14 +53,10 @@ class MqttSource:
         try:
             link.on_message(self._on_message)
             link.client.on_subscribe = self._on_subscribe
-            link.connect()
-            with self._lock:
-                self._link = link
-            self.connected = True
-            self.counters["connected"] += 1
-            subscribed: dict[str, str] = {}
             self._requests.clear()
-            self._notice("mqtt.connected", broker=settings.broker, version=settings.version, topics=len(self._names))
+            link.connect()
+            self._begin(link.wake, version=settings.version)
+            subscribed: dict[str, str] = {}
             while not stop.is_set():
                 beat()
                 if self._names is not subscribed:
@@ -124,7 +64,7 @@ class MqttSource:
                 link.serve(_SERVE_S)
         finally:
             with self._lock:
-                self._link = None
+                self._wake = None  # before its sockets are closed: their numbers may be given to others
             link.close()
 
     def _follow(self, link: Link, old: dict[str, str]) -> dict[str, str]:
@@ -136,6 +76,9 @@ class MqttSource:
         for topics in _packets([topic for topic in old if topic not in new]):
             link.client.unsubscribe(topics)
         return new
+
+    def _on_message(self, message: MQTTMessage) -> None:
+        self._hear(message.topic, message.payload, retained=message.retain)
 
     def _on_subscribe(self, _client: Any, _userdata: Any, mid: int, reasons: list[Any], _properties: Any) -> None:
         """Report the topics that the broker does not grant (an access list)."""
@@ -150,41 +93,6 @@ class MqttSource:
                 topics=refused[:10],
                 count=len(refused),
                 hint="the broker's access list denies these topics",
-            )
-
-    def _on_message(self, message: MQTTMessage) -> None:
-        """Turn one message into an event. Runs inside paho: nothing may escape."""
-        try:
-            topic = message.topic
-            name = self._names.get(topic)
-            if name is None:
-                self.counters["dropped.unsubscribed"] += 1
-                return
-            heard = decode_measurement(
-                message.payload, topic_name=name, received_ns=self._clock.now().ts_ns, retained=message.retain
-            )
-            if type(heard) is Rejected:
-                self._count_rejected(heard, topic)
-            else:
-                self.counters["received"] += 1
-                self._emit(Measured(heard))  # type: ignore[arg-type]
-        except Exception as error:  # noqa: BLE001  guard: an exception here would end the session for one bad message
-            self.counters["rejected.defect"] += 1
-            self._notice("mqtt.defect", level="error", error=f"{type(error).__name__}: {error}"[:256])
-
-    def _count_rejected(self, rejected: Rejected, topic: str) -> None:
-        key = f"rejected.{rejected.reason}"
-        self.counters[key] += 1
-        now_s = time.monotonic()
-        if now_s - self._noticed_s.get(key, -_NOTICE_EVERY_S) >= _NOTICE_EVERY_S:
-            self._noticed_s[key] = now_s
-            self._notice(
-                "mqtt.rejected",
-                level="warning",
-                topic=topic,
-                reason=rejected.reason,
-                detail=rejected.detail,
-                count=self.counters[key],
             )
 
 
