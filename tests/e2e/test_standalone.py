@@ -1,0 +1,171 @@
+"""`edgesched standalone` as a user sees it."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import signal
+import subprocess
+import tempfile
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tests.e2e.processes import Command, kubectl
+from tests.waiting import wait_until
+
+TUTORIAL = Path(__file__).parents[2] / "examples" / "tutorial" / "myjob.yaml"
+
+HEAT = """\
+name: heat
+plugins:
+- name: sampler
+  pluginSpec:
+    image: registry.sagecontinuum.org/theone/imagesampler:0.3.0
+- name: broken
+  pluginSpec:
+    image: registry.example.org/broken:exit-1
+nodes:
+  W023:
+scienceRules:
+- "schedule(sampler): any(v('env.temperature') > 30)"
+- "schedule(broken): any(v('env.pressure') > 1)"
+- "publish(env.event.heat, value=1): any(v('env.temperature') > 30)"
+- "set(hot, value=1): any(v('env.temperature') > 30)"
+"""
+
+
+@pytest.fixture
+def heat(tmp_path: Path) -> Path:
+    """A job with measurement rules."""
+    path = tmp_path / "heat.yaml"
+    path.write_text(HEAT)
+    return path
+
+
+def publish(port: str, topic: str, value: str) -> None:
+    """Publish a measurement as a person would."""
+    assert shutil.which("mosquitto_pub"), "mosquitto_pub is missing: apt-get install mosquitto-clients"
+    subprocess.run(["mosquitto_pub", "-p", port, "-t", topic, "-m", value], check=True, timeout=10)
+
+
+def ports(command: Command) -> dict[str, str]:
+    """The addresses that it printed."""
+    match = command.await_line(r"agent (?P<http>\S+), cluster (?P<kube>\S+), MQTT broker \(\w+\) \S+:(?P<mqtt>\d+)$")
+    command.await_line("edgesched explain PLUGIN")
+    return match.groupdict()
+
+
+def test_the_tutorial_job_runs_and_ends_by_itself() -> None:
+    """The cron plugin is launched in its open slot and completes; `--for` ends everything with exit code 0."""
+    folders = set(Path(tempfile.gettempdir()).glob("edgesched-*"))
+    with Command("standalone", "--job", str(TUTORIAL), "--for", "14s") as command:
+        ports(command)
+        children = command.descendants()
+        command.await_line(r"job myjob is in force \(job id f-[0-9a-f]{8}\)")
+        command.await_line(r"image-sampler: its time has come, slot \d\d:\d\d:00 of cronjob")
+        command.await_line(r"image-sampler: launched as pod image-sampler-")
+        command.await_line(r"image-sampler: completed after \d")
+        assert command.process.wait(30) == 0
+        wait_until(lambda: "image-sampler: 1 launched, 1 completed" in command.text)
+    assert not [child for child in children if psutil.pid_exists(child.pid) and child.is_running()]
+    assert set(Path(tempfile.gettempdir()).glob("edgesched-*")) <= folders
+
+
+def test_a_published_measurement_fires_a_rule_within_100_ms(heat: Path) -> None:
+    """From the measurement's arrival to the create request; the values that made it fire are told."""
+    with Command("standalone", "--job", str(heat), "--for", "60s") as command:
+        port = ports(command)["mqtt"]
+        command.await_line("job heat is in force")
+        began = len(command.lines)
+        delays_ms = []
+
+        def launched() -> bool:
+            # the subscription follows the goals by a moment, so the first value may come before it
+            publish(port, "env/temperature", "31.5")
+            return any("sampler: launched" in line for line in command.lines[began:])
+
+        wait_until(launched, 20)
+        match = command.await_line(r"sampler: launched as pod \S+, ([\d.]+) ms after the measurement came", after=began)
+        delays_ms.append(float(match.group(1)))
+        assert delays_ms[0] < 100
+        assert re.search(r"sampler: its rule fires: .*31\.5", command.text)
+        command.await_line(r"published env\.event\.heat = 1 to all: .*31\.5")
+        command.await_line(r"set hot = 1: .*31\.5")
+
+
+def test_kubectl_sees_the_pods_come_and_go(heat: Path) -> None:
+    """The embedded cluster answers kubectl; a plugin that fails is told with its exit code and its last words."""
+    with Command("standalone", "--job", str(TUTORIAL), "--job", str(heat), "--for", "90s") as command:
+        addresses = ports(command)
+        command.await_line("image-sampler: launched")
+        listing = wait_until(lambda: kubectl(addresses["kube"], "get", "pods", "-n", "ses"))
+        assert "image-sampler-" in listing
+        wait_until(lambda: publish(addresses["mqtt"], "env/pressure", "2") or "broken: launched" in command.text, 20)
+        command.await_line(r"broken: failed: Error, exit code 1; its last words: .*sensor does not answer")
+        wait_until(lambda: "Completed" in kubectl(addresses["kube"], "get", "pods", "-n", "ses"), 20)
+
+
+def test_status_and_explain_answer_while_it_runs(heat: Path) -> None:
+    """A second terminal can ask how it is and why a plugin did not run."""
+    with Command("standalone", "--job", str(heat), "--for", "60s") as command:
+        http = ports(command)["http"]
+        command.await_line("job heat is in force")
+        status = ask_edgesched("status", "--url", http)
+        assert re.search(r"^sampler +f-[0-9a-f]{8} ", status, re.MULTILINE)
+        assert max(map(len, status.splitlines())) <= 80
+        explained = ask_edgesched("explain", "sampler", "--url", http)
+        assert "any(v('env.temperature') > 30)" in explained
+        wrong = subprocess.run(
+            [*edgesched(), "explain", "samper", "--url", http], check=False, capture_output=True, text=True, timeout=30
+        )
+        assert wrong.returncode == 1
+        assert wrong.stderr == "edgesched: no plugin samper on this node (did you mean sampler?)\n"
+
+
+def test_ctrl_c_ends_all_of_it(heat: Path) -> None:
+    """SIGINT ends agent, cluster, player and broker; no process is left."""
+    with Command("standalone", "--job", str(heat)) as command:
+        ports(command)
+        children = command.descendants()
+        assert children
+        assert command.end(signal.SIGINT) == 0
+        assert "Traceback" not in command.text
+    wait_until(lambda: not any(child.is_running() for child in children))
+
+
+def test_a_killed_parent_leaves_no_broker(heat: Path) -> None:
+    """Even kill -9 leaves no orphan."""
+    with Command("standalone", "--job", str(heat)) as command:
+        ports(command)
+        children = command.descendants()
+        assert children
+        command.process.kill()
+        command.process.wait(10)
+    wait_until(lambda: not any(child.is_running() for child in children))
+
+
+def test_an_edited_job_file_is_taken_over(heat: Path) -> None:
+    """The file is read again when it changes; a slip of the pen keeps what runs."""
+    with Command("standalone", "--job", str(heat), "--for", "60s") as command:
+        ports(command)
+        command.await_line("job heat is in force")
+        heat.write_text(HEAT.replace("plugins:", "plugin:"))
+        command.await_line(rf"{re.escape(str(heat))}:2:1: ")
+        heat.write_text(HEAT.replace("> 30", "> 40"))
+        command.await_line("job heat has changed")
+
+
+def edgesched() -> list[str]:
+    """The command line of another terminal."""
+    import sys
+
+    return [sys.executable, "-m", "edgesched.cli.main"]
+
+
+def ask_edgesched(*arguments: str) -> str:
+    """Run a command to its end and return what it prints."""
+    done = subprocess.run([*edgesched(), *arguments], check=False, capture_output=True, text=True, timeout=30)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
