@@ -54,8 +54,9 @@ def run(arguments: Namespace) -> int:
 def _replay(arguments: Namespace, job: Job, goal: ScienceGoal, vsn: str) -> int:
     from edgesched.core.plan import PlanSettings
     from edgesched.replay.cluster import PodLives
-    from edgesched.replay.driver import Span, names_read, replay
+    from edgesched.replay.driver import names_read, replay
     from edgesched.replay.history import History, read_history
+    from edgesched.replay.moments import Span
     from edgesched.replay.report import document, table
 
     settings = PlanSettings(vsn=vsn, site=arguments.site)

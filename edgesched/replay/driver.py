@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import Final
 
 from edgesched.core.jobs import UntilTrue, parse_criterion
@@ -24,19 +23,12 @@ from edgesched.core.rules import compile_condition, parse_rule
 from edgesched.core.windows import WindowStore
 from edgesched.errors import InputError, RuleError
 from edgesched.replay.cluster import PodLives
+from edgesched.replay.moments import Span
 from edgesched.replay.story import Story
 
 MOST_STEPS: Final = 50_000_000
 MOST_IDLE_STEPS: Final = 100_000
 """Steps without any progress of the clock by a millisecond: the planner would be going round in a circle."""
-
-
-@dataclass(frozen=True, slots=True)
-class Span:
-    """The time that is replayed, ns UTC, both ends included."""
-
-    from_ns: int
-    to_ns: int
 
 
 def replay(

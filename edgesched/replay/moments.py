@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import re
+from dataclasses import dataclass
 
 from edgesched.core.messages import parse_rfc3339
 from edgesched.core.model import NS_PER_S
@@ -11,6 +12,14 @@ from edgesched.errors import InputError
 
 _DATE = re.compile(r"\d{4}-\d\d-\d\d")
 _WITHOUT_ZONE = re.compile(r"(\d{4}-\d\d-\d\d)[Tt ](\d\d:\d\d)(:\d\d(?:\.\d+)?)?")
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """The time that is replayed, ns UTC, both ends included."""
+
+    from_ns: int
+    to_ns: int
 
 
 def parse_moment(text: str) -> int:

@@ -13,8 +13,7 @@ from typing import Final
 from edgesched.core.model import DAY_NS, HOUR_NS, MINUTE_NS, NS_PER_S, Measurement
 from edgesched.core.shown import shown
 from edgesched.replay.canvas import LETTER_PX, Canvas, Line, Rect, Text
-from edgesched.replay.driver import Span
-from edgesched.replay.moments import short_time
+from edgesched.replay.moments import Span, short_time
 from edgesched.replay.story import RuleStory, Story
 
 WIDTH: Final = 1200

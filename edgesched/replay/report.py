@@ -6,8 +6,7 @@ from typing import Any, Final
 
 from edgesched.core.model import NS_PER_S
 from edgesched.core.shown import shown
-from edgesched.replay.driver import Span
-from edgesched.replay.moments import rfc3339, short_time
+from edgesched.replay.moments import Span, rfc3339, short_time
 from edgesched.replay.story import Firing, Story
 
 ROWS: Final = 200
