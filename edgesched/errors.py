@@ -135,3 +135,15 @@ class InvariantError(EdgeSchedError):
     """The state contradicts itself: a defect of ours."""
 
     code = "invariant"
+
+
+class StoreUnavailableError(TransientError):
+    """The state cannot be written now: disk full, file system read-only or too slow."""
+
+    code = "store.unavailable"
+
+
+class StoreNewerError(EdgeSchedError):
+    """The state was written by a newer version of the program."""
+
+    code = "store.newer"

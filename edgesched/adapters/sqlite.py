@@ -1,0 +1,236 @@
+"""The state on disk: one SQLite file, one transaction a batch.
+
+`commit` is durable when it returns (WAL, synchronous=FULL: one fdatasync). The file and its directory are for their
+owner only. A file that is no database, or a damaged one, is set aside as `state.db.corrupt-<time>` and the agent starts from
+its goals and the cluster; a file of a newer schema is left alone and refused.
+
+Messages wait in the table `outbox` until they are confirmed. It is bounded by number and age: when it is full, the
+oldest messages of low value go first (`plugin.event` and the like, then values, then the rest), and what went is
+counted, so that the gap itself can be reported.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import sqlite3
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from edgesched.core.model import NS_PER_S, Message
+from edgesched.core.plan.records import Record
+from edgesched.errors import StoreNewerError, StoreUnavailableError
+from edgesched.ports import Notice
+
+SCHEMA: Final = 1
+OUTBOX_LIMIT: Final = 50_000
+OUTBOX_AGE_S: Final = 14 * 86_400
+LOW_VALUE: Final = ("sys.scheduler.status.plugin.event", "sys.scheduler.status.plugin.initializing")
+
+_DROP_LEAST: Final = """
+    DELETE FROM outbox WHERE seq IN (
+        SELECT seq FROM outbox
+        ORDER BY CASE WHEN name IN (?, ?) THEN 0 WHEN as_text THEN 2 ELSE 1 END, seq LIMIT ?)
+    """
+
+_MIGRATIONS: Final[tuple[str, ...]] = (
+    """
+    CREATE TABLE records (kind TEXT NOT NULL, key TEXT NOT NULL, value TEXT NOT NULL, PRIMARY KEY (kind, key))
+        WITHOUT ROWID;
+    CREATE TABLE outbox (
+        seq INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE, name TEXT NOT NULL, ts_ns INTEGER NOT NULL,
+        scope TEXT NOT NULL, as_text INTEGER NOT NULL, body TEXT NOT NULL);
+    CREATE TABLE scoreboard (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+    """,
+)
+"""Script number n brings schema n to schema n + 1; scripts are never changed, only added."""
+
+
+class StateFile:
+    """The state of one node in a file. Methods are callable from any thread; they take turns."""
+
+    def __init__(self, path: Path, *, notice: Notice, now_ns: Callable[[], int]) -> None:
+        self._path = path
+        self._notice = notice
+        self._now_ns = now_ns
+        self._turn = threading.Lock()
+        self._db: sqlite3.Connection | None = None
+
+    def open(self) -> None:
+        """Open the file, make it or bring it up to date.
+
+        Raises: StoreNewerError for a newer schema; StoreUnavailableError when the directory cannot be written.
+        """
+        try:
+            self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            self._db = self._connect()
+        except sqlite3.OperationalError as error:
+            raise self._unavailable(error) from error
+        except sqlite3.DatabaseError as error:
+            self._set_aside(str(error))
+            self._db = self._connect()
+        except OSError as error:
+            raise self._unavailable(error) from error
+
+    def close(self) -> None:
+        """Close the file."""
+        with self._turn:
+            if self._db is not None:
+                self._db.close()
+                self._db = None
+
+    def records(self) -> list[Record]:
+        """Read all records."""
+        with self._reading() as db:
+            rows = db.execute("SELECT kind, key, value FROM records").fetchall()
+        return [Record(kind, key, json.loads(value)) for kind, key, value in rows]
+
+    def commit(
+        self, records: Sequence[Record], messages: Sequence[Message] = (), scoreboard: Sequence[tuple[str, str]] = ()
+    ) -> None:
+        """Write records, messages to be sent and scoreboard values in one transaction; durable on return.
+
+        Raises: StoreUnavailableError; nothing has been written then.
+        """
+        put = [(kind, key, _text(value)) for kind, key, value in records if value is not None]
+        drop = [(kind, key) for kind, key, value in records if value is None]
+        rows = [(m.message_id, m.name, m.ts_ns, m.scope, m.as_text, _text(_body(m))) for m in messages]
+        with self._writing() as db:
+            if put:
+                db.executemany("INSERT OR REPLACE INTO records VALUES (?, ?, ?)", put)
+            if drop:
+                db.executemany("DELETE FROM records WHERE kind = ? AND key = ?", drop)
+            if rows:
+                db.executemany(
+                    "INSERT OR IGNORE INTO outbox (id, name, ts_ns, scope, as_text, body) VALUES (?, ?, ?, ?, ?, ?)",
+                    rows,
+                )
+            if scoreboard:
+                db.executemany("INSERT OR REPLACE INTO scoreboard VALUES (?, ?)", scoreboard)
+
+    # -- outbox -----------------------------------------------------------------------------------------------------
+
+    def unsent(self, limit: int) -> list[tuple[int, Message]]:
+        """Return the oldest messages that wait, with their numbers."""
+        with self._reading() as db:
+            rows = db.execute(
+                "SELECT seq, id, name, ts_ns, scope, as_text, body FROM outbox ORDER BY seq LIMIT ?", (limit,)
+            ).fetchall()
+        return [(row[0], _message(row[1:])) for row in rows]
+
+    def sent(self, up_to: int) -> None:
+        """Forget the messages up to a number: they are confirmed. Raises StoreUnavailableError."""
+        with self._writing() as db:
+            db.execute("DELETE FROM outbox WHERE seq <= ?", (up_to,))
+
+    def waiting(self) -> tuple[int, int]:
+        """Return how many messages wait, and the time (ns) of the oldest, 0 without one."""
+        with self._reading() as db:
+            count, oldest_ns = db.execute("SELECT count(*), min(ts_ns) FROM outbox").fetchone()
+        return count, oldest_ns or 0
+
+    def trim(self, limit: int = OUTBOX_LIMIT, age_s: int = OUTBOX_AGE_S) -> int:
+        """Drop what is too much or too old; returns how many messages were lost by it."""
+        oldest_ns = self._now_ns() - age_s * NS_PER_S
+        with self._writing() as db:
+            lost = db.execute("DELETE FROM outbox WHERE ts_ns < ?", (oldest_ns,)).rowcount
+            over = db.execute("SELECT count(*) FROM outbox").fetchone()[0] - limit
+            if over > 0:
+                db.execute(_DROP_LEAST, (*LOW_VALUE, over))
+                lost += over
+        return lost
+
+    def scoreboard(self) -> dict[str, str]:
+        """Return the scoreboard values that were set."""
+        with self._reading() as db:
+            return dict(db.execute("SELECT key, value FROM scoreboard ORDER BY key").fetchall())
+
+    # -- the file ---------------------------------------------------------------------------------------------------
+
+    def _connect(self) -> sqlite3.Connection:
+        # the umask is the process's, so the file is made before SQLite opens it
+        descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600)
+        os.fchmod(descriptor, 0o600)
+        os.close(descriptor)
+        db = sqlite3.connect(self._path, timeout=5.0, isolation_level=None, check_same_thread=False)
+        try:
+            db.execute("PRAGMA journal_mode = WAL")
+            db.execute("PRAGMA synchronous = FULL")
+            db.execute("PRAGMA wal_autocheckpoint = 200")
+            problem = db.execute("PRAGMA quick_check(1)").fetchone()[0]
+            if problem != "ok":
+                raise sqlite3.DatabaseError(problem)
+            self._migrate(db)
+        except BaseException:
+            db.close()
+            raise
+        return db
+
+    def _migrate(self, db: sqlite3.Connection) -> None:
+        version = db.execute("PRAGMA user_version").fetchone()[0]
+        if version > SCHEMA:
+            raise StoreNewerError(
+                f"{self._path} was written by a newer version (schema {version}, this one knows {SCHEMA})",
+                hint="install that version again, or move the file away to start anew",
+            )
+        for number in range(version, SCHEMA):
+            db.executescript(f"BEGIN; {_MIGRATIONS[number]} PRAGMA user_version = {number + 1}; COMMIT;")
+
+    def _set_aside(self, problem: str) -> None:
+        aside = self._path.with_name(f"{self._path.name}.corrupt-{self._now_ns() // NS_PER_S}")
+        for suffix in ("", "-wal", "-shm"):
+            with contextlib.suppress(FileNotFoundError):
+                os.replace(f"{self._path}{suffix}", f"{aside}{suffix}")
+        self._notice("state.corrupt", level="error", error=problem, kept_as=aside.name)
+
+    @contextlib.contextmanager
+    def _reading(self) -> Iterator[sqlite3.Connection]:
+        with self._turn:
+            try:
+                yield self._opened()
+            except (sqlite3.Error, OSError) as error:
+                raise self._unavailable(error) from error
+
+    @contextlib.contextmanager
+    def _writing(self) -> Iterator[sqlite3.Connection]:
+        with self._turn:
+            try:
+                db = self._opened()
+                db.execute("BEGIN IMMEDIATE")
+                try:
+                    yield db
+                    db.execute("COMMIT")
+                except BaseException:
+                    if db.in_transaction:
+                        db.execute("ROLLBACK")
+                    raise
+            except (sqlite3.Error, OSError) as error:
+                raise self._unavailable(error) from error
+
+    def _opened(self) -> sqlite3.Connection:
+        if self._db is None:
+            raise sqlite3.OperationalError("the file is closed")
+        return self._db
+
+    def _unavailable(self, error: Exception) -> StoreUnavailableError:
+        return StoreUnavailableError(
+            f"the state in {self._path.parent} cannot be used: {error}",
+            hint="free some space, or make the directory writable for the agent; it goes on meanwhile",
+        )
+
+
+def _text(value: object) -> str:
+    return json.dumps(value, sort_keys=True, separators=(",", ":"))
+
+
+def _body(message: Message) -> dict[str, Any]:
+    return {"value": message.value, "meta": dict(message.meta)}
+
+
+def _message(row: tuple[Any, ...]) -> Message:
+    message_id, name, ts_ns, scope, as_text, body = row
+    fields = json.loads(body)
+    return Message(name, ts_ns, fields["value"], fields["meta"], scope, message_id, bool(as_text))
