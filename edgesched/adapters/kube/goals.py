@@ -30,6 +30,7 @@ KEY: Final = "goals"
 HASH: Final = "edgesched.io/goals-sha256"
 REFERENCE: Final = "nodescheduler"
 RETRY_S: Final = 5.0
+IDLE_S: Final = 1.0
 
 
 class KubeGoals:
@@ -116,7 +117,7 @@ class KubeGoalCopy:
             beat()
             with self._woken:
                 if self._wanted is None:
-                    self._woken.wait(RETRY_S)
+                    self._woken.wait(IDLE_S)
                 content = self._wanted
             if content is None or stop.is_set():
                 continue
