@@ -1,8 +1,8 @@
 """The state on disk: one SQLite file, one transaction a batch.
 
 `commit` is durable when it returns (WAL, synchronous=FULL: one fdatasync). The file and its directory are for their
-owner only. A file that is no database, or a damaged one, is set aside as `state.db.corrupt-<time>` and the agent starts from
-its goals and the cluster; a file of a newer schema is left alone and refused.
+owner only. A file that is no database, or a damaged one, is set aside as `state.db.corrupt-<time>` and the agent starts
+from its goals and the cluster; a file of a newer schema is left alone and refused.
 
 Messages wait in the table `outbox` until they are confirmed. It is bounded by number and age: when it is full, the
 oldest messages of low value go first (`plugin.event` and the like, then values, then the rest), and what went is
