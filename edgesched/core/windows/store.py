@@ -104,6 +104,11 @@ class WindowStore:
         """Names that some window asks for."""
         return frozenset(self._names)
 
+    def series(self, name: str) -> list[Series]:
+        """The series of a name that are kept, for status and tests."""
+        of_name = self._names.get(name)
+        return list(of_name.series.values()) if of_name else []
+
     # --- who asks
 
     def require(self, spec: WindowSpec, now_ns: int) -> Window:
