@@ -251,7 +251,8 @@ def _told(error: Exception) -> str:
             return "it is silent"
         case urllib3.exceptions.ProtocolError() | ConnectionError():
             return "the connection broke"
-    return f"{type(error).__name__}: {error}"
+    reason = getattr(error, "reason", None)
+    return " ".join(f"{reason if isinstance(reason, str) else error}".split()) or type(error).__name__
 
 
 def _failure(status: int, headers: Mapping[str, str], content: bytes) -> KubeUnavailableError | KubeRefusedError:

@@ -133,7 +133,7 @@ def test_without_roles_the_remedy_is_told(world: World) -> None:
     assert lines
     assert all("kubectl apply -k deploy/kubernetes/rbac" in line["hint"] for line in lines)
     with pytest.raises(KubeRefusedError, match="kubectl apply -k"):
-        KubePods(api, SETTINGS).launch(launch("a"))
+        KubePods(api, SETTINGS, forbidden_s=0).launch(launch("a"))
     followed = Followed(api)
     with running(followed.source):
         wait_until(lambda: followed.notices.named("kube.watch.lost"))
