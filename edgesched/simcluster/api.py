@@ -19,7 +19,7 @@ from edgesched.simcluster.http_types import Reply, Request, Stream, json_reply
 from edgesched.simcluster.resources import NAMESPACES, PODS, Resource
 from edgesched.simcluster.routes import Target, target
 from edgesched.simcluster.schema import shaped
-from edgesched.simcluster.selectors import selector
+from edgesched.simcluster.selectors import Test, selector
 from edgesched.simcluster.status import Object
 from edgesched.simcluster.store import Store, Stored
 from edgesched.simcluster.tables import Table
@@ -97,7 +97,7 @@ class Api:
     def _verb(request: Request, where: Target) -> str:
         verb = _VERBS.get(request.method, "")
         collection = not where.name
-        if verb == "get" and (collection or request.is_watch) and not where.subresource:
+        if verb == "get" and collection:
             verb = "watch" if request.is_watch else "list"
         elif verb == "delete" and collection:
             verb = "deletecollection"
@@ -120,8 +120,7 @@ class Api:
         return _object_reply(200, stored)
 
     def _list(self, request: Request, where: Target) -> Reply:
-        test = selector(where.resource, request.query.get("labelSelector", ""), request.query.get("fieldSelector", ""))
-        page = listing.page(self._store, where.resource, where.namespace, test, request)
+        page = listing.page(self._store, where.resource, where.namespace, _selector(request, where), request)
         table = _table(request, where)
         if table:
             return json_reply(200, table.render(page.items, str(page.version), page.more()))
@@ -131,14 +130,11 @@ class Api:
         return Reply(200, f'{head},"items":[{items}]}}'.encode())
 
     def _watch(self, request: Request, where: Target) -> Stream:
-        fields = request.query.get("fieldSelector", "")
-        if where.name:
-            fields = ",".join(filter(None, (fields, f"metadata.name={where.name}")))
         timeout_s = request.number("timeoutSeconds")
         wanted = WatchRequest(
             where.resource,
             where.namespace,
-            selector(where.resource, request.query.get("labelSelector", ""), fields),
+            _selector(request, where),
             listing.version(request),
             timeout_s or random.uniform(1800, 3600),
             bookmarks=request.flag("allowWatchBookmarks"),
@@ -231,9 +227,7 @@ class Api:
     def _delete_collection(self, request: Request, where: Target) -> Reply:
         options = removal.options(request)
         with self._store.lock:
-            test = selector(
-                where.resource, request.query.get("labelSelector", ""), request.query.get("fieldSelector", "")
-            )
+            test = _selector(request, where)
             items = [item.obj for item in self._store.items(where.resource, where.namespace) if test(item.obj)]
             for obj in items:
                 removal.remove(self._store, where.resource, obj, options)
@@ -246,6 +240,10 @@ class Api:
 
 def _lacks_namespace(where: Target) -> bool:
     return where.resource.namespaced and not where.namespace
+
+
+def _selector(request: Request, where: Target) -> Test:
+    return selector(where.resource, request.query.get("labelSelector", ""), request.query.get("fieldSelector", ""))
 
 
 def _object_reply(code: int, stored: Stored) -> Reply:
