@@ -54,6 +54,10 @@ type: $(VENV)/.dev ## strict type check
 layers: $(VENV)/.dev ## who may import whom
 	@$(BIN)/lint-imports --no-cache >/tmp/.layers.$$$$ 2>&1 || { cat /tmp/.layers.$$$$; rm -f /tmp/.layers.$$$$; exit 1; }; rm -f /tmp/.layers.$$$$
 
+bench: $(VENV)/.dev ## benchmarks: ratios to a baseline of the same run (ONLY="rules agent" for some)
+	@tools/apt.sh mosquitto
+	@$(PY) -m bench $(ONLY)
+
 lock: ## bring requirements/constraints.txt up to date
 	@rm -rf build/lock && $(PYTHON) -m venv build/lock && build/lock/bin/pip -q install -e '.[dev]'
 	@{ echo "# Every version that CI tested; regenerate with: make lock"; build/lock/bin/pip freeze --all --exclude-editable --exclude pip; } > requirements/constraints.txt

@@ -1,0 +1,35 @@
+"""`python -m bench [NAME...]`: run the named benchmarks, or all of them."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from pathlib import Path
+
+from bench.harness import Harness
+
+ALL = sorted(
+    path.stem for path in Path(__file__).parent.glob("*.py") if path.stem not in ("__init__", "__main__", "harness")
+)
+
+
+def main(names: list[str]) -> int:
+    """Run, print, save."""
+    unknown = [name for name in names if name not in ALL]
+    if unknown:
+        print(f"no benchmark {', '.join(unknown)}; there are {', '.join(ALL)}", file=sys.stderr)
+        return 2
+    harness = Harness()
+    for name in names or ALL:
+        print(f"-- {name}")
+        importlib.import_module(f"bench.{name}").run(harness)
+        harness.save()
+    missed = [row.name for row in harness.rows if row.kept is False]
+    print(
+        f"{len(harness.rows)} rows, {len(missed)} outside their bounds" + (f": {', '.join(missed)}" if missed else "")
+    )
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
