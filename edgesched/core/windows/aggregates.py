@@ -101,20 +101,12 @@ class Extreme:
     oldest leave from there. NaN outdoes everything, so one NaN makes the answer NaN. Values are stored times `sign`.
     """
 
-    __slots__ = ("_head", "_room", "_sign", "_since_ns", "_times", "_values", "stale")
+    __slots__ = ("_head", "_room", "_sign", "_since_ns", "_times", "_values")
 
     def __init__(self, sign: int, since_ns: int) -> None:
         self._sign = sign
         self._since_ns = since_ns
         self._room = 64
-        self._times = array("q")
-        self._values = array("d")
-        self._head = 0
-        self.stale = False
-        """A value other than the oldest was taken away; `fill` it anew before reading."""
-
-    def clear(self) -> None:
-        """Forget all values."""
         self.fill(())
 
     def fill(self, samples: Iterable[tuple[int, float]]) -> None:
@@ -122,7 +114,6 @@ class Extreme:
         self._times = array("q")
         self._values = array("d")
         self._head = 0
-        self.stale = False
         for ts_ns, value in samples:
             self.push(ts_ns, value)
 

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Final
 
 from .series import Series, SeriesKey
 from .spec import WindowSpec
 from .window import Window
+
+SWEEP_AFTER: Final = 64
+"""At least so many arrivals lie between two looks for silent series."""
 
 Raw = tuple[tuple[str, str], ...]
 """A meta in the order of its keys on the wire."""
@@ -24,7 +28,7 @@ class Held:
 class NameIndex:
     """What is known of one measurement name that somebody asks for."""
 
-    __slots__ = ("appends", "by_pair", "by_raw", "held", "horizon_ns", "keep_ns", "series", "unfiltered")
+    __slots__ = ("by_pair", "by_raw", "held", "horizon_ns", "keep_ns", "series", "sweep_in", "unfiltered")
 
     def __init__(self) -> None:
         self.held: dict[WindowSpec, Held] = {}
@@ -36,7 +40,7 @@ class NameIndex:
         """Windows with a meta filter, by its first pair: a new series need not be matched against all."""
         self.horizon_ns = 0
         self.keep_ns = 0
-        self.appends = 0
+        self.sweep_in = SWEEP_AFTER
 
     def add(self, spec: WindowSpec, window: Window) -> None:
         """A window is asked for."""

@@ -159,60 +159,61 @@ class MovingWindow:
             self.rebuild(now_ns)
             return
         start = now_ns - self.since_ns
-        oldest, pending = self._oldest, self._pending
-        while oldest and oldest[0][0] < start:
-            self._expire()
-            self.epoch += 1
-        while pending and pending[0][0] < now_ns:
-            self._absorb(start)
-            self.epoch += 1
+        if self._oldest and self._oldest[0][0] < start:
+            self._expire(start)
+        if self._pending and self._pending[0][0] < now_ns:
+            self._absorb(start, now_ns)
         self.now_ns = now_ns
         self._finish()
 
-    def _expire(self) -> None:
-        """Let the oldest sample out, or drop an outdated heap entry."""
+    def _expire(self, start: int) -> None:
+        """Let out the samples before `start`, and drop outdated heap entries."""
         oldest = self._oldest
-        ts, key, cursor = oldest[0]
-        if cursor.oldest_ts != ts:
-            heappop(oldest)
-            return
-        series = cursor.series
-        i = cursor.head - series.base
-        self._leave(cursor, i)
-        cursor.head += 1
-        if cursor.head < cursor.tail:
-            cursor.oldest_ts = following = series.times[i + 1]
-            heapreplace(oldest, (following, key, cursor))
-        else:
-            cursor.oldest_ts = None
-            heappop(oldest)
+        self.epoch += 1
+        while oldest and oldest[0][0] < start:
+            ts, key, cursor = oldest[0]
+            if cursor.oldest_ts != ts:
+                heappop(oldest)
+                continue
+            series = cursor.series
+            i = cursor.head - series.base
+            self._leave(cursor, i)
+            cursor.head += 1
+            if cursor.head < cursor.tail:
+                cursor.oldest_ts = following = series.times[i + 1]
+                heapreplace(oldest, (following, key, cursor))
+            else:
+                cursor.oldest_ts = None
+                heappop(oldest)
 
-    def _absorb(self, start: int) -> None:
-        """Let the first waiting sample in; those that came and went while nobody asked are passed over."""
+    def _absorb(self, start: int, now_ns: int) -> None:
+        """Let in the samples before `now_ns`; those that came and went while nobody asked are passed over."""
         pending = self._pending
-        ts, key, cursor = pending[0]
-        if cursor.pending_ts != ts:
-            heappop(pending)
-            return
-        series = cursor.series
-        times = series.times
-        i = cursor.tail - series.base
-        if ts < start:
-            i = bisect_left(times, start, i)
-            cursor.head = cursor.tail = i + series.base
-        else:
-            if cursor.oldest_ts is None:
-                cursor.oldest_ts = ts
-                heappush(self._oldest, (ts, key, cursor))
-            self._enter(cursor, i, ts)
-            cursor.tail += 1
-            i += 1
-        if i < len(times):
-            cursor.pending_ts = following = times[i]
-            heapreplace(pending, (following, key, cursor))
-        else:
-            cursor.pending_ts = None
-            heappop(pending)
+        self.epoch += 1
+        while pending and pending[0][0] < now_ns:
+            ts, key, cursor = pending[0]
+            if cursor.pending_ts != ts:
+                heappop(pending)
+                continue
+            series = cursor.series
+            times = series.times
+            i = cursor.tail - series.base
+            if ts < start:
+                i = bisect_left(times, start, i)
+                cursor.head = cursor.tail = i + series.base
+            else:
+                if cursor.oldest_ts is None:
+                    cursor.oldest_ts = ts
+                    heappush(self._oldest, (ts, key, cursor))
+                self._enter(cursor, i, ts)
+                cursor.tail += 1
+                i += 1
+            if i < len(times):
+                cursor.pending_ts = following = times[i]
+                heapreplace(pending, (following, key, cursor))
+            else:
+                cursor.pending_ts = None
+                heappop(pending)
 
     def _finish(self) -> None:
         """Find out how long the content stands."""
@@ -221,9 +222,9 @@ class MovingWindow:
             heappop(oldest)
         while pending and pending[0][2].pending_ts != pending[0][0]:
             heappop(pending)
-        leaves = oldest[0][0] + self.since_ns + 1 if oldest else NEVER
-        enters = pending[0][0] + 1 if pending else NEVER
-        self.calm_until = min(leaves, enters)
+        self.calm_until = oldest[0][0] + self.since_ns + 1 if oldest else NEVER
+        if pending and pending[0][0] < self.calm_until:
+            self.calm_until = pending[0][0] + 1
 
     def rebuild(self, now_ns: int) -> None:
         """Fill the window anew from its series; after a step of the clock backwards."""

@@ -34,16 +34,23 @@ class SampleWindow(Window):
     def __init__(self, spec: WindowSpec, now_ns: int, observed_since_ns: int) -> None:
         super().__init__(spec, now_ns, observed_since_ns)
         self._extremes: dict[int, Extreme] = {}
+        self._kept_extremes: list[Extreme] = []  # the others are filled when somebody reads them
         self._newest: Cursor | None = None  # None: not known
         self._newest_ts = 0
 
     def _enter(self, cursor: Cursor, i: int, ts_ns: int) -> None:
+        # `_put` and `_take` in place: this is the busiest path of the agent
         value = cursor.series.values[i]
-        self._put(value)
-        if self._extremes and value.__class__ is float:
-            for extreme in self._extremes.values():
-                if not extreme.stale:
-                    extreme.push(ts_ns, value)
+        self.size += 1
+        if value.__class__ is float:
+            for add in self._adders:
+                add(value)
+            for extreme in self._kept_extremes:
+                extreme.push(ts_ns, value)
+        else:
+            self.strange += 1
+            for add in self._wide_adders:
+                add(value)
         newest = self._newest
         if newest is None:
             if self.size == 1:
@@ -54,7 +61,15 @@ class SampleWindow(Window):
             self._newest = cursor
 
     def _leave(self, cursor: Cursor, i: int) -> None:
-        self._take(cursor.series.values[i])
+        value = cursor.series.values[i]
+        self.size -= 1
+        if value.__class__ is float:
+            for remove in self._removers:
+                remove(value)
+        else:
+            self.strange -= 1
+            for remove in self._wide_removers:
+                remove(value)
 
     _insert = _enter
 
@@ -64,8 +79,7 @@ class SampleWindow(Window):
         self._disturb()
 
     def _disturb(self) -> None:
-        for extreme in self._extremes.values():
-            extreme.stale = True
+        self._kept_extremes.clear()
         self._newest = None
 
     def _reset(self) -> None:
@@ -101,13 +115,13 @@ class SampleWindow(Window):
         extreme = self._extremes.get(sign)
         if extreme is None:
             extreme = self._extremes[sign] = Extreme(sign, self.since_ns)
-            extreme.stale = True
-        kept = extreme
+        wanted, kept = extreme, self._kept_extremes
 
         def read() -> float:
-            if kept.stale:
-                kept.fill((ts, value) for ts, value in self._timed() if value.__class__ is float)
-            return kept.read(self.now_ns - self.since_ns)
+            if wanted not in kept:
+                wanted.fill((ts, value) for ts, value in self._timed() if value.__class__ is float)
+                kept.append(wanted)
+            return wanted.read(self.now_ns - self.since_ns)
 
         return read
 

@@ -10,7 +10,7 @@ from typing import Any, Final
 from edgesched.core.model import Measurement
 
 from . import snapshots
-from .index import NameIndex, Raw
+from .index import SWEEP_AFTER, NameIndex, Raw
 from .rates import RateWindow
 from .samples import NewestWindow, SampleWindow
 from .series import CUT_AT_LEAST, Series, SeriesKey
@@ -33,6 +33,10 @@ class Appended(Enum):
 
     def __bool__(self) -> bool:
         return self is Appended.STORED or self is Appended.REPLACED
+
+
+# looking up a member of an Enum takes longer than storing a sample
+_STORED, _REPLACED, _REPEATED, _UNWANTED, _LATE, _FUTURE = Appended
 
 
 @dataclass(slots=True)
@@ -162,21 +166,21 @@ class WindowStore:
         of_name = self._names.get(measurement.name)
         if of_name is None:
             self.counters.unwanted += 1
-            return Appended.UNWANTED
+            return _UNWANTED
         ts_ns = measurement.ts_ns
         if ts_ns < now_ns - of_name.keep_ns:
             self.counters.late += 1
-            return Appended.LATE
+            return _LATE
         if ts_ns > now_ns + self.limits.future_ns:
             self.counters.future += 1
-            return Appended.FUTURE
+            return _FUTURE
         raw = tuple(measurement.meta.items())
         series = of_name.by_raw.get(raw)
         if series is None:
-            series = self._meet(measurement.name, of_name, raw)
+            series = self._meet(measurement.name, of_name, raw, now_ns)
             if series is None:
                 self.counters.unwanted += 1
-                return Appended.UNWANTED
+                return _UNWANTED
         value = measurement.value
         if value.__class__ is not float:
             value = _number(value)
@@ -185,7 +189,6 @@ class WindowStore:
         self._seen_ns = now_ns
         self._ticks += 1
         series.updated = self._ticks
-        of_name.appends += 1
         times = series.times
         if len(times) >= series.room:
             self._make_room(of_name, series, now_ns)
@@ -196,7 +199,7 @@ class WindowStore:
         for cursor in series.cursors:
             cursor.window.arrived(cursor, ts_ns)
         self.counters.stored += 1
-        return Appended.STORED
+        return _STORED
 
     def _put_back(self, series: Series, ts_ns: int, value: Value) -> Appended:
         """Store a sample that is not newer than all others of its series."""
@@ -207,33 +210,34 @@ class WindowStore:
             for cursor in series.cursors:
                 cursor.window.inserted(cursor, i, ts_ns)
             self.counters.stored += 1
-            return Appended.STORED
+            return _STORED
         old = series.values[i]
         if _same(old, value):
             self.counters.repeated += 1
-            return Appended.REPEATED
+            return _REPEATED
         series.values[i] = value
         for cursor in series.cursors:
             cursor.window.replaced(cursor, i, old)
         self.counters.replaced += 1
-        return Appended.REPLACED
+        return _REPLACED
 
-    def _meet(self, name: str, of_name: NameIndex, raw: Raw) -> Series | None:
+    def _meet(self, name: str, of_name: NameIndex, raw: Raw, now_ns: int) -> Series | None:
         """The series of a meta that has not been seen in this order, None when no window wants it."""
         if raw in of_name.by_raw:
             return None
         if len(of_name.by_raw) > 1024 + 4 * len(of_name.series):
             of_name.by_raw.clear()
         key = tuple(sorted(raw))
-        series = of_name.series.get(key) or self._found(name, of_name, key)
+        series = of_name.series.get(key) or self._begin(name, of_name, key, now_ns)
         of_name.by_raw[raw] = series
         return series
 
-    def _found(self, name: str, of_name: NameIndex, key: SeriesKey) -> Series | None:
+    def _begin(self, name: str, of_name: NameIndex, key: SeriesKey, now_ns: int) -> Series | None:
         """Begin a series, None when no window wants it."""
         windows = of_name.matching(key)
         if not windows:
             return None
+        self._sweep(of_name, 1, now_ns)
         if len(of_name.series) >= self.limits.series_per_name:
             self._evict(name, "series_per_name")
         elif self._series_total >= self.limits.series_total:
@@ -259,9 +263,7 @@ class WindowStore:
             self._report(series.name, "samples_per_series", bound)
         size = len(series.times)
         series.room = min(bound, size + max(CUT_AT_LEAST, size // 8))
-        if of_name.appends > max(64, 2 * len(of_name.series)):
-            of_name.appends = 0
-            self._sweep(of_name, now_ns, series)
+        self._sweep(of_name, CUT_AT_LEAST, now_ns, series)
 
     def _cut(self, series: Series, count: int, now_ns: int) -> None:
         """Forget the oldest `count` samples, whose time is over for every window."""
@@ -272,13 +274,20 @@ class WindowStore:
                 cursor.window.advance(max(now_ns, cursor.window.now_ns))
         series.cut(count)
 
-    def _sweep(self, of_name: NameIndex, now_ns: int, busy: Series) -> None:
-        """Forget series that have nothing to say any more; all but the one that is about to be updated."""
+    def _sweep(self, of_name: NameIndex, arrivals: int, now_ns: int, busy: Series | None = None) -> None:
+        """Forget series that have nothing to say any more, all but `busy`.
+
+        Done when so many `arrivals` have come since the last time that looking at every series costs each little.
+        """
+        of_name.sweep_in -= arrivals
+        if of_name.sweep_in > 0:
+            return
         cutoff_ns = now_ns - of_name.keep_ns
         silent = [s for s in of_name.series.values() if s is not busy and s.times and s.times[-1] < cutoff_ns]
         for series in silent:
             self._cut(series, len(series.times), now_ns)
         self._drop(of_name, silent)
+        of_name.sweep_in = max(SWEEP_AFTER, len(of_name.series))
 
     def _evict(self, name: str, limit: str) -> None:
         """Forget the series of a name that were updated longest ago."""
@@ -342,7 +351,7 @@ class WindowStore:
         """Take in restored series that some window wants by now."""
         taken = self._parked.take(name, now_ns, lambda key: bool(of_name.matching(key)))
         for kept in taken:
-            series = of_name.series.get(kept.key) or self._found(name, of_name, kept.key)
+            series = of_name.series.get(kept.key) or self._begin(name, of_name, kept.key, now_ns)
             assert series is not None
             if not series.updated:
                 self._ticks += 1

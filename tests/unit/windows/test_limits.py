@@ -81,6 +81,18 @@ def test_silent_series_are_forgotten() -> None:
     assert len(store.snapshot()["names"]["x"]["series"]) == 2
 
 
+def test_series_that_come_once_are_forgotten() -> None:
+    """A plugin that puts a counter into its meta makes a series a message; those behind the window go."""
+    store = WindowStore()
+    window = store.require(WindowSpec("x", 60 * SECOND_NS), NOW)
+    for i in range(5000):
+        now = NOW + i * SECOND_NS
+        store.append(Measurement("x", now, 1.0, {"id": str(i)}), now)
+    assert len(store.series("x")) < 400
+    assert window.count(now + 1) == 60
+    assert store.counters.evicted_series == 0
+
+
 def test_old_samples_are_cut() -> None:
     """What is stored is the longest window and the allowance, not the whole past."""
     store = WindowStore(Limits(late_ns=0))
