@@ -111,7 +111,7 @@ def test_an_api_that_is_away_costs_little_and_heals(world: World, api: KubeApi, 
     """While connections are refused there are few attempts and little CPU; afterwards all is known again."""
     followed = Followed(api, WatchTuning())
     view = pods.launch(launch("a"))
-    away_s = 6.0
+    away_s = 4.0
     with running(followed.source):
         wait_until(lambda: view.name in followed.phases())
         world.wire.pull()
