@@ -10,6 +10,7 @@ import pytest
 
 from edgesched.adapters.broker import EmbeddedBroker, find_mosquitto
 from tests.contract.brokers import Notices, Peer
+from tests.contract.rabbit import RabbitMQ
 
 
 @pytest.fixture
@@ -77,3 +78,12 @@ def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def _openssl(*arguments: str) -> None:
     done = subprocess.run(["openssl", *arguments], check=False, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+
+
+@pytest.fixture(scope="session")
+def rabbitmq(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RabbitMQ]:
+    """A RabbitMQ node of Waggle's shape; it takes about 10 s to start, so the session has one."""
+    node = RabbitMQ(tmp_path_factory.mktemp("rabbitmq"))
+    node.start()
+    yield node
+    node.close()
