@@ -56,7 +56,7 @@ class AmqpSettings:
         parts = urlsplit(url if "://" in url else f"amqp://{url}")
         if parts.scheme not in ("amqp", "amqps"):
             raise ConfigError(f"rabbitmq: scheme {parts.scheme!r} is not known", hint="amqp://host:5672 or host:5672")
-        if parts.query or parts.fragment:
+        if set(url) & set("?#"):
             raise ConfigError("rabbitmq: the address has a ? or #", hint="write it as %3F or %23 in a user or password")
         tls = parts.scheme == "amqps"
         try:

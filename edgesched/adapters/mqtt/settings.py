@@ -68,7 +68,7 @@ class MqttSettings:
             raise ConfigError(
                 f"mqtt: scheme {parts.scheme!r} is not known", hint="mqtt://host:1883 or mqtts://host:8883"
             )
-        if parts.query or parts.fragment:
+        if set(url) & set("?#"):
             raise ConfigError("mqtt: the address has a ? or #", hint="write it as %3F or %23 in a user or password")
         tls = parts.scheme == "mqtts"
         try:
