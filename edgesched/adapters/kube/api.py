@@ -14,6 +14,7 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
+from urllib.parse import urlencode
 
 import urllib3
 
@@ -44,15 +45,18 @@ class KubeTarget:
     context: str = ""
 
 
+class _Configuration(Protocol):
+    """What is used of `kubernetes.client.Configuration`."""
+
+    host: str
+
+    def auth_settings(self) -> dict[str, dict[str, str | None]]: ...
+
+
 class _Client(Protocol):
     """What is used of `kubernetes.client.ApiClient`."""
 
-    default_headers: dict[str, str]
-
-    def param_serialize(
-        self, method: str, resource_path: str, *, query_params: list[tuple[str, Any]], header_params: dict[str, str],
-        auth_settings: list[str],
-    ) -> tuple[str, str, dict[str, str], Any, Any]: ...  # fmt: skip
+    configuration: _Configuration
 
     def call_api(
         self, method: str, url: str, header_params: dict[str, str], body: Any = None, *, _request_timeout: Timeout
@@ -64,10 +68,11 @@ class _Client(Protocol):
 class KubeApi:
     """A connection pool to one API server. Methods are callable from several threads and raise as the module says."""
 
-    def __init__(self, client: _Client, host: str, timeout_s: Timeout = TIMEOUT_S) -> None:
+    def __init__(self, client: _Client, timeout_s: Timeout = TIMEOUT_S) -> None:
         self._client = client
+        self._configuration = client.configuration
         self._timeout_s = timeout_s
-        self.host = host
+        self.host = client.configuration.host.rstrip("/")
 
     @classmethod
     def connect(cls, target: KubeTarget, timeout_s: Timeout = TIMEOUT_S) -> KubeApi:
@@ -80,15 +85,13 @@ class KubeApi:
 
         configuration = Configuration()
         if target.server:
-            configuration.host = target.server.rstrip("/")
+            configuration.host = target.server
         else:
             _load(configuration, target)
         # redirects and repeats are decided here and by the callers, with a pause, never inside the pool
         configuration.retries = False
         configuration.connection_pool_maxsize = CONNECTIONS
-        client = ApiClient(configuration)
-        client.user_agent = USER_AGENT
-        return cls(client, configuration.host, timeout_s)
+        return cls(ApiClient(configuration), timeout_s)
 
     def get(self, path: str, query: Query | None = None) -> Json:
         """Read an object or a list."""
@@ -147,12 +150,14 @@ class KubeApi:
     def _send(
         self, method: str, path: str, query: Query | None, body: Json | None, timeout: Timeout
     ) -> urllib3.HTTPResponse:
-        headers = {"Accept": "application/json"}
+        headers = {"Accept": "application/json", "User-Agent": USER_AGENT}
         if body is not None:
             headers["Content-Type"] = "application/json"
-        method, url, headers, _, _ = self._client.param_serialize(
-            method, path, query_params=list((query or {}).items()), header_params=headers, auth_settings=["BearerToken"]
-        )
+        # read anew each time: the client renews tokens that run out
+        token = self._configuration.auth_settings().get("BearerToken")
+        if token is not None and token["value"]:
+            headers["Authorization"] = token["value"]
+        url = f"{self.host}{path}?{urlencode(query)}" if query else f"{self.host}{path}"
         raw = self._client.call_api(method, url, headers, body, _request_timeout=timeout)
         response: urllib3.HTTPResponse = raw.response
         return response
