@@ -35,11 +35,15 @@ run: $(VENV)/.run ## run the main job on embedded defaults (Ctrl-C ends it)
 	@$(BIN)/edgesched standalone --job examples/tutorial/myjob.yaml --job examples/tutorial/rain.yaml $(ARGS)
 
 test: $(VENV)/.dev ## lint, types, layers and all tests that need no root
-	@tools/apt.sh mosquitto
+	@tools/apt.sh mosquitto openssl redis-server
 	@$(MAKE) --no-print-directory lint type layers unit
 
 unit:
-	@$(PY) -m pytest -q -m "not apiserver and not node and not slow" $(ARGS)
+	@$(PY) -m pytest -q -m "not apiserver and not node and not rabbitmq and not slow" $(ARGS)
+
+test-amqp: $(VENV)/.dev ## the adapters against a real RabbitMQ
+	@tools/apt.sh rabbitmq-server
+	@$(PY) -m pytest -q -m rabbitmq tests/contract
 
 lint: $(VENV)/.dev ## formatter and linter, no changes
 	@$(BIN)/ruff format --check -q . || { echo "run: make fmt"; exit 1; }
