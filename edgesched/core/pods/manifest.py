@@ -41,6 +41,7 @@ Json = dict[str, Any]
 
 MANAGER: Final = "nodescheduler"
 INIT_CONTAINER: Final = "init-app-meta-cache"
+LONGEST_S: Final = 2**31 - 1
 
 _PLUGIN_NAME: Final = re.compile(r"[a-z0-9-]+\Z")
 _ENV_NAME: Final = re.compile(r"[-._a-zA-Z][-._a-zA-Z0-9]*\Z")
@@ -73,7 +74,8 @@ def pod_manifest(order: PodOrder, settings: PodSettings) -> Json:
     if settings.priority_class:
         spec["priorityClassName"] = settings.priority_class
     if order.duration_s is not None:
-        spec["activeDeadlineSeconds"] = max(1, math.ceil(order.duration_s)) + settings.pull_allowance_s
+        deadline_s = max(1, math.ceil(order.duration_s)) + settings.pull_allowance_s
+        spec["activeDeadlineSeconds"] = min(deadline_s, LONGEST_S)
     return {"apiVersion": "v1", "kind": "Pod", "metadata": _metadata(order, settings), "spec": spec}
 
 

@@ -278,6 +278,17 @@ def test_long_names_fit_and_can_be_read_back() -> None:
     assert view.container.name == container_name
 
 
+@pytest.mark.parametrize(("duration_s", "deadline_s"), [(0.1, 901), (600.0, 1500), (1e12, 2**31 - 1)])
+def test_a_duration_becomes_a_deadline(duration_s: float, deadline_s: int) -> None:
+    """The deadline allows for pulling the image, is whole, and stays within what Kubernetes takes."""
+    assert pod_manifest(order(duration_s=duration_s), SETTINGS)["spec"]["activeDeadlineSeconds"] == deadline_s
+
+
+def test_no_duration_is_no_deadline() -> None:
+    """A plugin without a granted run time runs as long as it likes."""
+    assert "activeDeadlineSeconds" not in pod_manifest(order(), SETTINGS)["spec"]
+
+
 def test_names_that_fit_leave_no_annotations() -> None:
     """Annotations appear only for names that a label cannot hold."""
     assert "annotations" not in pod_manifest(order(), SETTINGS)["metadata"]
