@@ -4,8 +4,8 @@
 
 - literals that decide what is stored or when the rule wakes: `name` (measurement), `since`, `length` (of time), `flag`,
   `unit`, `zone`, `cron`, `plugin`; they must be written out;
-- values: `values` (series, list, tuple, range or iterator), `iterable` (those and texts), `number`, `numeric` (number or
-  series), `integer`, `convertible` (anything that has a value of its own), `any`; `moment` is what `after` takes.
+- values: `values` (series, list, tuple, range or iterator), `iterable` (those and texts), `number`, `numeric` (number
+  or series), `integer`, `convertible` (anything that has a value of its own), `any`; `moment` is what `after` takes.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ class Function:
         """The function as it is called."""
         parts = [f"{p.name}={p.default}" if p.default else p.name for p in self.parameters]
         if self.many:
-            parts = [f"{self.parameters[0].name}, ..."] + parts[1:]
+            parts[0] += ", ..."
         if self.meta:
             parts.append("key='text', ...")
         return f"{self.name}({', '.join(parts)})"
@@ -142,7 +142,7 @@ _MEASURED = (
     ),
     Function(
         "avg",
-        (_VALUES,),
+        (_of("values", "mean"),),
         _NUMBER,
         "number",
         "The mean.",
@@ -235,8 +235,8 @@ _TIMED = (
         (Parameter("name", "plugin"), Parameter("since", "moment", "None")),
         _is(kinds.BOOL),
         "bool",
-        "True when the plugin has run; with a plugin as `since`, after that one's last run; with a number, more than so "
-        "many seconds ago.",
+        "True when the plugin has run; with a plugin as `since`, later than that one; with a number, more than so many "
+        "seconds ago.",
         "after('image-sampler', since=600)",
         rule=True,
     ),

@@ -1,0 +1,458 @@
+"""From a checked tree and facts to parts: the compiler proper.
+
+Binding is done once for a rule; afterwards an evaluation is a call of nested functions that hold what they need. Shapes
+that real rules have (an aggregate or `any`/`all` of a window compared with a constant) become single parts that read
+what the window keeps; everything else goes through the values.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any, Final
+
+from edgesched.core.windows import Tally, Window, WindowSpec
+
+from . import ast, clock_parts, kinds, library, logic, window_parts
+from .arithmetic import Mode, binary, unary
+from .budget import Budget
+from .calls import AfterNeed, CronNeed, MethodCall, PlainCall, SunNeed, TimeNeed
+from .check import Checked
+from .comparison import ORDER, compare, item, truth
+from .facts import Facts
+from .kinds import Kind
+from .loops import Loop, Missing, Round, Target, variable
+from .part import Part, Run, combined, constant, kept
+from .verdict import Unknown
+
+_MIRRORED: Final = {"<": ">", "<=": ">=", ">": "<", ">=": "<=", "==": "==", "!=": "!="}
+_KEPT_KINDS: Final = frozenset(("bool", "int", "float", "number", "str", "series"))
+
+
+class Binder:
+    """Makes the parts of one condition. `windows`: those that it required, to be released when it goes."""
+
+    def __init__(self, checked: Checked, facts: Facts, now_ns: int, grace_ns: int) -> None:
+        self.budget = Budget()
+        self.windows: dict[WindowSpec, Window] = {
+            spec: facts.windows.require(spec, now_ns) for spec in checked.needs.windows
+        }
+        self.operands: dict[int, tuple[Part, ...]] = {}
+        """The operands of comparisons by the `id` of the node, for `explain`."""
+        self._checked = checked
+        self._facts = facts
+        self._grace_ns = grace_ns
+        self._care = window_parts.Care()
+        self._slots: list[Any] = []
+        self._scopes: list[dict[str, int]] = []
+        self._empty_ok = False
+        self._makers: dict[type, Callable[[Any], Part]] = {
+            ast.Literal: lambda node: constant(node.value),
+            ast.Name: self._name,
+            ast.Sequence: self._sequence,
+            ast.Call: self._call,
+            ast.Attribute: self._attribute,
+            ast.Subscript: self._subscript,
+            ast.Unary: self._unary,
+            ast.Binary: self._binary,
+            ast.Compare: self._compare,
+            ast.Logic: lambda node: logic.logic(node.op, tuple(self._kept(operand) for operand in node.operands)),
+            ast.IfElse: lambda node: logic.chosen(*map(self._kept, (node.test, node.then, node.other))),
+            ast.Comprehension: self._comprehension,
+        }
+
+    def bind(self, node: ast.Node) -> Part:
+        """The part of a node."""
+        return self._makers[type(node)](node)
+
+    def root(self) -> Part:
+        """The part of the whole condition."""
+        return self._kept(self._checked.tree)
+
+    def _kept(self, node: ast.Node) -> Part:
+        part, kind = self.bind(node), self._kind(node)
+        return kept(part) if kind.name in _KEPT_KINDS or kind == kinds.SAMPLE else part
+
+    def _kind(self, node: ast.Node) -> Kind:
+        return self._checked.kinds.get(id(node), kinds.ANY)
+
+    # --- simple nodes
+
+    def _name(self, node: ast.Name) -> Part:
+        for scope in reversed(self._scopes):
+            if node.id in scope:
+                return Part(variable(self._slots, scope[node.id]))
+        raise AssertionError(node)
+
+    def _sequence(self, node: ast.Sequence) -> Part:
+        parts = [self.bind(item) for item in node.items]
+        runs = [part.run for part in parts]
+        if node.kind == "list":
+            return combined(lambda now: [run(now) for run in runs], parts, fails=False)
+        return combined(lambda now: tuple([run(now) for run in runs]), parts, fails=False)
+
+    def _attribute(self, node: ast.Attribute) -> Part:
+        call = self._checked.calls[id(node)]
+        assert isinstance(call, MethodCall)
+        part = self.bind(call.value)
+        budget = self.budget
+        return combined(lambda now: library.method_or_size("size", part.run(now), budget), [part])
+
+    def _subscript(self, node: ast.Subscript) -> Part:
+        value, budget = self.bind(node.value), self.budget
+        if isinstance(node.index, ast.Slice):
+            ends = [
+                constant(None) if part is None else self.bind(part)
+                for part in (node.index.lower, node.index.upper, node.index.step)
+            ]
+            low, high, step = (end.run for end in ends)
+            return combined(
+                lambda now: item(value.run(now), slice(low(now), high(now), step(now)), budget), [value, *ends]
+            )
+        index = self.bind(node.index)
+        return combined(lambda now: item(value.run(now), index.run(now), budget), [value, index])
+
+    def _unary(self, node: ast.Unary) -> Part:
+        if node.op == "not":
+            return logic.negated(self._kept(node.operand))
+        part, kind = self.bind(node.operand), self._kind(node.operand)
+        operate = unary(node.op, numpy_bool=kind == kinds.NUMPY_BOOL, budget=self.budget)
+        return combined(lambda now: operate(part.run(now)), [part])
+
+    def _binary(self, node: ast.Binary) -> Part:
+        found, kind = self.bind(node.first), self._kind(node.first)
+        for op, operand in node.rest:
+            right, right_kind = self.bind(operand), self._kind(operand)
+            found = self._operation(op, found, right, kind, right_kind)
+            kind = kinds.arithmetic(op, kind, right_kind)
+        return found
+
+    def _operation(self, op: str, left: Part, right: Part, kind: Kind, right_kind: Kind) -> Part:
+        operate = binary(op, _mode(kind, right_kind), self.budget)
+        a, b = left.run, right.run
+        return combined(lambda now: operate(a(now), b(now)), [left, right], fails=op not in ("+", "-", "*"))
+
+    # --- comparisons
+
+    def _compare(self, node: ast.Compare) -> Part:
+        fused = self._fused_comparison(node)
+        if fused is not None:
+            return fused
+        parts = [self.bind(operand) for operand in (node.first, *(operand for _, operand in node.rest))]
+        if not all(part.pure for part in parts):
+            parts = [self._kept_as(part, operand) for part, operand in zip(parts, ast.children(node), strict=True)]
+        operands = ast.children(node)
+        tests = [
+            self._test(op, parts[i], parts[i + 1], self._kind(operands[i]), self._kind(operands[i + 1]))
+            for i, (op, _) in enumerate(node.rest)
+        ]
+        self.operands[id(node)] = tuple(parts)
+        run = tests[0](parts[0].run, parts[1].run) if len(tests) == 1 else _chained(tests, parts)
+        numeric = all(self._kind(operand).name in kinds.NUMERIC for operand in operands)
+        return combined(run, parts, fails=not numeric)
+
+    def _kept_as(self, part: Part, node: ast.Node) -> Part:
+        return kept(part) if self._kind(node).name in _KEPT_KINDS else part
+
+    def _test(self, op: str, left: Part, right: Part, kind: Kind, right_kind: Kind) -> Callable[[Run, Run], Run]:
+        """From two functions of the time to that of their comparison."""
+        if op in ("is", "is not") and (kind.numpy or right_kind.numpy):
+            different = op == "is not"
+            return lambda a, b: lambda now: (a(now), b(now), different)[2]
+        numeric = kind.name in kinds.NUMERIC and right_kind.name in kinds.NUMERIC
+        operate = ORDER[op] if numeric and op in ORDER else compare(op, self.budget)
+        if left.sums or right.sums:
+            return lambda a, b: _careful(operate, a, b, self._care)
+        return lambda a, b: lambda now: operate(a(now), b(now))
+
+    def _fused_comparison(self, node: ast.Compare) -> Part | None:
+        """`aggregate(window) OP constant`, either way round."""
+        if len(node.rest) != 1 or node.rest[0][0] not in _MIRRORED:
+            return None
+        op, right = node.rest[0]
+        for side, other, turned in ((node.first, right, op), (right, node.first, _MIRRORED[op])):
+            bound = _number(other)
+            found = self._aggregate(side)
+            if bound is not None and found is not None:
+                part, window, aggregate = found
+                self.operands[id(node)] = (part, constant(bound)) if side is node.first else (constant(bound), part)
+                return window_parts.compared_part(part, window, aggregate, turned, bound)
+        return None
+
+    # --- windows
+
+    def _window(self, node: ast.Node) -> Window | None:
+        """The window of a call of `v` or `rate`."""
+        call = self._checked.calls.get(id(node))
+        return self.windows[call] if isinstance(call, WindowSpec) else None
+
+    def _aggregate(self, node: ast.Node) -> tuple[Part, Window, str] | None:
+        """An aggregate of a whole window: the part, the window and the aggregate's name there."""
+        call = self._checked.calls.get(id(node))
+        if (
+            isinstance(call, PlainCall)
+            and not call.many
+            and call.function.name in (*window_parts.AGGREGATES, "percentile")
+        ):
+            window = self._window(call.arguments[0]) if call.arguments[0] is not None else None
+            if window is None:
+                return None
+            if call.function.name == "percentile":
+                q = _number(call.arguments[1])
+                if q is None or not 0 <= q <= 100:
+                    return None
+                return window_parts.aggregate_part(window, "percentile", self._care, q), window, "percentile"
+            if any(argument is not None for argument in call.arguments[1:]):
+                return None
+            aggregate = window_parts.AGGREGATES[call.function.name]
+            return window_parts.aggregate_part(window, aggregate, self._care), window, aggregate
+        return None
+
+    def _tally(self, node: ast.Node | None) -> tuple[Window, Tally] | None:
+        """`window OP constant`, either way round."""
+        if not isinstance(node, ast.Compare) or len(node.rest) != 1 or node.rest[0][0] not in _MIRRORED:
+            return None
+        op, right = node.rest[0]
+        for side, other, turned in ((node.first, right, op), (right, node.first, _MIRRORED[op])):
+            window, bound = self._window(side), _constant(other)
+            if window is not None and bound is not None:
+                return window, window.compare(turned, bound)
+        return None
+
+    def _tally_of_loop(self, node: ast.Node | None) -> tuple[Window, Tally] | None:
+        """`x OP constant for x in window`."""
+        if not isinstance(node, ast.Comprehension) or len(node.clauses) != 1 or node.clauses[0].conditions:
+            return None
+        clause, element = node.clauses[0], node.element
+        window = self._window(clause.iterable)
+        if window is None or not clause.target.id or not isinstance(element, ast.Compare) or len(element.rest) != 1:
+            return None
+        (op, right) = element.rest[0]
+        bound = _number(right)
+        named = isinstance(element.first, ast.Name) and element.first.id == clause.target.id
+        if op not in _MIRRORED or bound is None or not named:
+            return None
+        return window, window.compare(op, bound)
+
+    # --- calls
+
+    def _call(self, node: ast.Call) -> Part:
+        call = self._checked.calls[id(node)]
+        match call:
+            case WindowSpec():
+                return window_parts.series_part(self.windows[call], self.budget, empty_ok=self._empty_ok)
+            case CronNeed():
+                return clock_parts.cron_part(call, self._facts, self._grace_ns)
+            case TimeNeed():
+                return clock_parts.time_part(call)
+            case SunNeed():
+                return clock_parts.sun_part(call, self._facts)
+            case AfterNeed():
+                seconds = None if call.seconds is None else self.bind(call.seconds)
+                return clock_parts.after_part(call, self._facts, seconds)
+            case MethodCall():
+                part, budget, name = self.bind(call.value), self.budget, call.name
+                return combined(lambda now: library.method_or_size(name, part.run(now), budget), [part])
+            case PlainCall():
+                return self._plain(node, call)
+
+    def _plain(self, node: ast.Call, call: PlainCall) -> Part:
+        name = call.function.name
+        argument = call.arguments[0] if call.arguments else None
+        if name in ("any", "all", "sum", "count") and not call.many and all(a is None for a in call.arguments[1:]):
+            tally = self._tally(argument) or (self._tally_of_loop(argument) if name in ("any", "all") else None)
+            if tally is not None:
+                return window_parts.count_part(*tally) if name == "count" else window_parts.tally_part(*tally, name)
+        if name == "count":
+            return self._count(argument)
+        if name in ("any", "all") and isinstance(argument, ast.Comprehension | ast.Sequence):
+            return self._decided(argument, wanted=name == "any")
+        found = self._aggregate(node)
+        return found[0] if found is not None else self._applied(call)
+
+    def _applied(self, call: PlainCall) -> Part:
+        """A function of arguments that are evaluated first."""
+        name, budget = call.function.name, self.budget
+        implementation = library.IMPLEMENTATIONS[name]
+        nodes = [node for node in (*call.many, *call.arguments) if node is not None]
+        numpy = any(self._kind(node).numpy for node in nodes)
+        if name == "round" and numpy:
+            implementation = library.numpy_round
+        if name == "pow" and call.arguments[2] is None:
+            base, exponent = nodes
+            return self._operation("**", self.bind(base), self.bind(exponent), self._kind(base), self._kind(exponent))
+        parts = [constant(library.NOTHING) if node is None else self.bind(node) for node in call.arguments]
+        many = [self.bind(node) for node in call.many]
+        runs = [part.run for part in parts]
+        if call.many and name in ("min", "max"):
+            values = tuple(part.run for part in many)
+            default = constant(library.NOTHING).run
+            return combined(lambda now: implementation(budget, [run(now) for run in values], default(now)), many)
+        if name == "zip":
+            sources = [part.run for part in many] or [runs[0]]
+            return combined(lambda now: implementation(budget, *[run(now) for run in sources]), many or parts)
+        if len(runs) == 1:
+            only = runs[0]
+            return combined(lambda now: implementation(budget, only(now)), parts, fails=name not in ("abs", "len"))
+        return combined(lambda now: implementation(budget, *[run(now) for run in runs]), parts)
+
+    def _count(self, argument: ast.Node | None) -> Part:
+        assert argument is not None
+        window = self._window(argument)
+        if window is not None:
+            return window_parts.count_part(window, None)
+        outer, self._empty_ok = self._empty_ok, True
+        part = self.bind(argument)
+        self._empty_ok = outer
+        implementation, budget = library.IMPLEMENTATIONS["count"], self.budget
+
+        def run(now: int) -> int:
+            n: int = implementation(budget, part.run(now))
+            for one in part.windows:
+                if n == 0 and not one.covered(now):
+                    raise Unknown(window_parts.uncovered(one, now))
+            return n
+
+        return combined(run, [part])
+
+    def _decided(self, argument: ast.Comprehension | ast.Sequence, *, wanted: bool) -> Part:
+        """`any` or `all` of a comprehension or of a list that is written out."""
+        if isinstance(argument, ast.Comprehension):
+            loop, parts = self._loop(argument)
+            lazy = argument.kind == "generator"
+            return combined(lambda now: loop.decided(now, wanted=wanted, lazy=lazy), parts)
+        parts = [self._kept(item) for item in argument.items]
+        runs = [part.run for part in parts]
+
+        def run(now: int) -> bool:
+            unknown: Unknown | None = None
+            found = not wanted
+            for operand in runs:
+                try:
+                    found = wanted if truth(operand(now)) is wanted else found
+                except Unknown as missing:
+                    unknown = unknown or Unknown(missing.why)
+            if unknown is not None and found is not wanted:
+                raise unknown
+            return found
+
+        return combined(run, parts)
+
+    # --- comprehensions
+
+    def _comprehension(self, node: ast.Comprehension) -> Part:
+        loop, parts = self._loop(node)
+        return combined(loop.listed if node.kind == "list" else loop.generated, parts)
+
+    def _loop(self, node: ast.Comprehension) -> tuple[Loop, list[Part]]:
+        parts: list[Part] = []
+        rounds: list[Round] = []
+        scope: dict[str, int] = {}
+        for i, clause in enumerate(node.clauses):
+            items = self._items(clause.iterable, parts)
+            if i == 0:
+                self._scopes.append(scope)
+            target = self._target(clause.target, scope)
+            conditions = [self.bind(condition) for condition in clause.conditions]
+            parts += conditions
+            rounds.append(Round(target, items, tuple(part.run for part in conditions)))
+        element = self.bind(node.element)
+        self._scopes.pop()
+        inner = [node.element, *(condition for clause in node.clauses for condition in clause.conditions)]
+        cost = sum(1 for each in inner for _ in ast.walk(each))
+        loop = Loop(tuple(rounds), element.run, self._slots, self.budget, cost)
+        return loop, [*self._without_variables([*parts, element])]
+
+    def _without_variables(self, parts: Iterable[Part]) -> Iterable[Part]:
+        return [Part(p.run, p.change, p.fails, p.windows, pure=False, heavy=p.heavy, sums=p.sums) for p in parts]
+
+    def _items(self, node: ast.Node, parts: list[Part]) -> Callable[[int], Iterable[Any]]:
+        budget = self.budget
+        if isinstance(node, ast.Sequence):
+            elements = [self.bind(item) for item in node.items]
+            parts += elements
+            runs = [element.run for element in elements]
+            return lambda now: [_or_missing(run, now) for run in runs]
+        part = self.bind(node)
+        parts.append(part)
+        run = part.run
+        iterate = library.iterable
+        return lambda now: budget.items(iterate(run(now)))
+
+    def _target(self, target: ast.Target, scope: dict[str, int]) -> Target:
+        if target.names:
+            return Target(-1, tuple(self._target(name, scope) for name in target.names))
+        self._slots.append(None)
+        scope[target.id] = len(self._slots) - 1
+        return Target(scope[target.id])
+
+
+def _mode(left: Kind, right: Kind) -> Mode:
+    if not (left.numpy or right.numpy):
+        return "python"
+    return "numpy bool" if left.name == right.name == "bool" else "numpy"
+
+
+def _or_missing(run: Run, now: int) -> Any:
+    try:
+        return run(now)
+    except Unknown as missing:
+        return Missing(missing.why)
+
+
+def _chained(tests: list[Callable[[Run, Run], Run]], parts: list[Part]) -> Run:
+    """`a < b < c`: each operand once; stops at the first comparison that does not hold."""
+    held: list[Any] = [None] * len(parts)
+    steps = [
+        test(lambda _now, i=i: held[i], lambda _now, i=i: held[i + 1])  # type: ignore[misc]
+        for i, test in enumerate(tests)
+    ]
+    runs = [part.run for part in parts]
+
+    def run(now: int) -> Any:
+        held[0] = runs[0](now)
+        found: Any = True
+        for i, step in enumerate(steps):
+            held[i + 1] = runs[i + 1](now)
+            found = step(now)
+            if i < len(steps) - 1 and not truth(found):
+                break
+        return found
+
+    return run
+
+
+def _careful(operate: Callable[[Any, Any], Any], left: Run, right: Run, care: window_parts.Care) -> Run:
+    """A comparison with sums in it: close calls are made again with sums in Python's order."""
+
+    def run(now: int) -> Any:
+        a, b = left(now), right(now)
+        if not care.on and isinstance(a, int | float) and isinstance(b, int | float) and _near(a, b):
+            care.on = True
+            try:
+                a, b = left(now), right(now)
+            finally:
+                care.on = False
+        return operate(a, b)
+
+    return run
+
+
+def _near(a: float, b: float) -> bool:
+    return abs(a - b) <= window_parts.NEAR * max(abs(a), abs(b))
+
+
+def _constant(node: ast.Node | None) -> bool | int | float | str | None:
+    """The value of a literal that values can be counted against; None for other nodes."""
+    if isinstance(node, ast.Literal):
+        return node.value
+    return _number(node)
+
+
+def _number(node: ast.Node | None) -> float | None:
+    """The value of a number that is written out, also with a sign."""
+    if isinstance(node, ast.Unary) and node.op in ("-", "+"):
+        inner = _number(node.operand)
+        return None if inner is None else (-inner if node.op == "-" else inner)
+    if isinstance(node, ast.Literal) and isinstance(node.value, int | float) and not isinstance(node.value, bool):
+        return node.value
+    return None
