@@ -37,7 +37,7 @@ def _lines(plugin: dict[str, Any]) -> list[str]:
     for rule in plugin["rules"]:
         reason = f": {shown(rule['reason'])}" if rule["reason"] else ""
         lines += [f"rule {shown(rule['rule'])}", f"  is {rule['verdict']}{reason}"]
-        lines += [f"  {shown(clause)}" for clause in rule["clauses"]]
+        lines += [f"  {_clause(clause)}" for clause in rule["clauses"]]
         lines += [f"  held: {shown(blocked)}" for blocked in rule["blocked"]]
         if rule["next_look"]:
             lines.append(f"  can change by itself at {rule['next_look']}")
@@ -45,3 +45,8 @@ def _lines(plugin: dict[str, Any]) -> list[str]:
         lines.append("what happened:")
         lines += [f"  {line['at']} {shown(line['text'])}" for line in plugin["story"]]
     return lines
+
+
+def _clause(clause: dict[str, Any]) -> str:
+    detail = f" ({shown(clause['detail'])})" if clause["detail"] else ""
+    return f"{clause['verdict']}: {shown(clause['text'])}{detail}"

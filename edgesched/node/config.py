@@ -61,6 +61,7 @@ class Config:
     kubeconfig: Path
     in_cluster: bool
     kube_server: str
+    wes: bool
     kube_workers: int
     simulate: bool
     goalstream_url: str
@@ -78,6 +79,7 @@ class Config:
     rabbitmq_username: str
     rabbitmq_password: str
     rabbitmq_password_file: Path | None
+    rabbitmq_ca: Path | None
     no_rabbitmq: bool
     rulechecker_uri: str
     scoreboard_uri: str
@@ -105,6 +107,11 @@ class Config:
         if self.in_cluster:
             return "in-cluster"
         return "server" if self.kube_server else "kubeconfig"
+
+    @property
+    def rabbitmq_named(self) -> bool:
+        """Whether RabbitMQ is to be used."""
+        return bool(self.rabbitmq_uri) and not self.no_rabbitmq
 
     @property
     def secrets(self) -> tuple[str, ...]:

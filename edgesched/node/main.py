@@ -8,21 +8,18 @@ stops, what came in is decided and carried out for at most 5 s, then the process
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from dataclasses import dataclass, field
+from typing import Final
 
 from edgesched import __version__
 from edgesched.adapters.clock import SystemClock, boot_id, clock_trusted
-from edgesched.adapters.goalfiles import GoalFiles
-from edgesched.adapters.scoreboard import MemoryScoreboard
 from edgesched.core.model import NS_PER_S
 from edgesched.core.plan.effects import Effect
 from edgesched.core.plan.events import Booted, Event
 from edgesched.core.plan.state import NodeState
 from edgesched.core.plan.step import next_deadline, step
 from edgesched.core.windows import WindowStore
-from edgesched.errors import ConfigError
-from edgesched.node import log
+from edgesched.node import log, wiring
 from edgesched.node.config import Config
 from edgesched.node.dispatch import Dispatcher
 from edgesched.node.engine import Engine, Hooks, Planner
@@ -31,10 +28,8 @@ from edgesched.node.mailbox import Mailbox
 from edgesched.node.signals import StopSignals
 from edgesched.node.status import Pages
 from edgesched.node.supervisor import Supervisor
-from edgesched.ports import Clock, EventPublisher, MeasurementSource, Notice, PodRunner, Scoreboard, Source
-
-if TYPE_CHECKING:
-    from edgesched.adapters.mqtt import MqttSettings
+from edgesched.node.wiring import Cluster
+from edgesched.ports import Clock, EventPublisher, MeasurementSource, Notice, Scoreboard, Source
 
 EXIT_BROKEN: Final = 70
 BUILT_NS: Final = 1_793_491_200 * NS_PER_S
@@ -47,9 +42,8 @@ class Parts:
     """Parts of the agent that are given instead of made. The last three are the hooks of a benchmark."""
 
     clock: Clock | None = None
-    pods: PodRunner | None = None
-    pod_source: Source | None = None
-    goal_sources: tuple[Source, ...] = ()
+    cluster: Cluster | None = None
+    goal_sources: dict[str, Source] = field(default_factory=dict)
     measurements: MeasurementSource | None = None
     publisher: EventPublisher | None = None
     scoreboard: Scoreboard | None = None
@@ -70,14 +64,15 @@ class Agent:
         self.state: NodeState = NodeState(config.plan_settings(f"{now.ts_ns // NS_PER_S:x}"), WindowStore())
         self.mailbox = Mailbox(config.measurement_limit, received=parts.received)
         self.supervisor = Supervisor(notice)
-        self.measurements = parts.measurements or _measurements(config, self)
-        self.scoreboard = parts.scoreboard or MemoryScoreboard()
-        pods, self.pod_source = _cluster(config, self, parts)
+        emit = self.mailbox.put
+        self.goal_sources = parts.goal_sources or wiring.goal_sources(config, emit, notice)
+        self.measurements = parts.measurements or wiring.measurements(config, emit, self.clock, notice)
+        self.cluster = parts.cluster or wiring.cluster(config, emit, notice)
         self.dispatcher = Dispatcher(
-            pods=pods,
-            publisher=parts.publisher or _publisher(config, notice),
-            scoreboard=self.scoreboard,
-            answer=self.mailbox.put,
+            pods=self.cluster.pods,
+            publisher=parts.publisher or wiring.publisher(config, notice),
+            scoreboard=parts.scoreboard or wiring.scoreboard(config),
+            answer=emit,
             notice=notice,
             workers=config.kube_workers,
             sent=parts.sent,
@@ -95,7 +90,7 @@ class Agent:
         self.http: HttpServer | None = None
         if config.http_listen != "off":
             self.http = HttpServer(config.http_listen, config.http_token, Pages(self))
-        self._register(parts.goal_sources or _goal_sources(config, self))
+        self._register()
 
     def start(self) -> None:
         """Start all threads."""
@@ -137,7 +132,7 @@ class Agent:
 
     def connections(self) -> dict[str, bool]:
         """Return for each peer whether it is connected now."""
-        peers = {"cluster": self.pod_source, "measurements": self.measurements}
+        peers = {"cluster": self.cluster.watch, "measurements": self.measurements}
         return {
             **{name: bool(getattr(peer, "connected", True)) for name, peer in peers.items() if peer is not None},
             "events": not self.dispatcher.outbox.failures,
@@ -164,14 +159,12 @@ class Agent:
             ),
         ]
 
-    def _register(self, goal_sources: tuple[Source, ...]) -> None:
+    def _register(self) -> None:
         add = self.supervisor.add
-        for source in goal_sources:
-            add(f"goals-{type(source).__name__.lower()}", source.run)
-        if self.measurements is not None:
-            add("measurements", self.measurements.run)
-        if self.pod_source is not None:
-            add("kube-watch", self.pod_source.run)
+        sources = {"measurements": self.measurements, "kube-watch": self.cluster.watch}
+        for name, source in {**self.goal_sources, **self.cluster.more, **sources}.items():
+            if source is not None:
+                add(name, source.run)
         if self.http is not None:
             add("http", self.http.run, nudge=self.http.nudge)
         add("engine", self.engine.run, phase="engine", nudge=self.mailbox.wake)
@@ -189,107 +182,8 @@ def build(config: Config, *, notice: Notice = log.notice, parts: Parts | None = 
     """Make the agent that a configuration describes. Raises ConfigError when it cannot be made."""
     for note in config.notes:
         notice("config.note", level="warning", note=note)
-    _note_unused(config, notice)
+    if not config.jobs and not config.goalstream_url:
+        notice(
+            "goals.no_source", hint="name a job with --job or a cloud with --goalstream-url; the ConfigMap counts too"
+        )
     return Agent(config, notice, parts or Parts())
-
-
-def _cluster(config: Config, agent: Agent, parts: Parts) -> tuple[PodRunner, Source | None]:
-    """Return who creates pods and who follows them."""
-    if parts.pods is not None:
-        return parts.pods, parts.pod_source
-    if config.cluster == "kubeconfig" and not config.kubeconfig.is_file():
-        raise ConfigError(
-            f"no cluster: {config.kubeconfig} does not exist",
-            hint="name one with --kubeconfig FILE, --in-cluster or --kube-server URL, or try --simulate",
-        )
-    from edgesched.adapters.kube import KubeApi, KubePods, KubeTarget, KubeWatch
-
-    target = KubeTarget(
-        server=config.kube_server,
-        in_cluster=config.in_cluster,
-        kubeconfig="" if config.cluster != "kubeconfig" else str(config.kubeconfig),
-    )
-    api = KubeApi.connect(target)
-    watch = KubeWatch(api, namespace=config.pods.namespace, emit=agent.mailbox.put, notice=agent.notice)
-    return KubePods(api, config.pods), watch
-
-
-def _measurements(config: Config, agent: Agent) -> MeasurementSource | None:
-    if not config.mqtt_uri:
-        return None
-    from edgesched.adapters.mqtt import MqttSource
-
-    return MqttSource(_mqtt_settings(config), agent.mailbox.put, agent.clock, agent.notice)
-
-
-def _publisher(config: Config, notice: Notice) -> EventPublisher:
-    where = config.events
-    if where == "auto":
-        where = "mqtt" if config.mqtt_uri else "cloud" if config.goalstream_url else "log"
-    if where == "mqtt":
-        if not config.mqtt_uri:
-            raise ConfigError("events go to mqtt but no broker is named", hint="add --mqtt-uri")
-        from edgesched.adapters.mqtt import MqttPublisher
-
-        return MqttPublisher(_mqtt_settings(config), notice)
-    if where == "cloud":
-        if not config.goalstream_url:
-            raise ConfigError("events go to the cloud but no cloud is named", hint="add --goalstream-url")
-        from edgesched.adapters.httpsink import HttpSink
-
-        return HttpSink(config.goalstream_url, config.vsn, token=config.goalstream_token, ca_file=_ca(config))
-    from edgesched.adapters.logpublisher import LogPublisher
-
-    # every decision has a log line of its own, so the events repeat them only on demand
-    return LogPublisher(notice, level="info" if config.events == "log" else "debug")
-
-
-def _mqtt_settings(config: Config) -> MqttSettings:
-    from edgesched.adapters.mqtt import MqttSettings
-
-    more: dict[str, object] = {"vsn": config.vsn, "version": config.mqtt_version}
-    if config.mqtt_password_file is not None:
-        more["password_file"] = str(config.mqtt_password_file)
-    elif config.mqtt_password:
-        more["password"] = config.mqtt_password
-    if config.mqtt_ca is not None:
-        more |= {"tls": True, "ca_file": str(config.mqtt_ca)}
-    if config.mqtt_topic_prefix:
-        more["prefix"] = config.mqtt_topic_prefix
-    return MqttSettings.from_url(config.mqtt_uri, **more)
-
-
-def _goal_sources(config: Config, agent: Agent) -> tuple[Source, ...]:
-    sources: list[Source] = []
-    if config.jobs:
-        missing = [str(path) for path in config.jobs if not path.exists()]
-        if missing:
-            raise ConfigError(f"no job file or folder {', '.join(missing)}")
-        sources.append(GoalFiles(config.jobs, agent.mailbox.put, agent.notice))
-    if config.goalstream_url:
-        from edgesched.adapters.goalstream import GoalStream
-
-        stream = GoalStream(
-            config.goalstream_url,
-            config.vsn,
-            emit=agent.mailbox.put,
-            notice=agent.notice,
-            token=config.goalstream_token,
-            ca_file=_ca(config),
-        )
-        sources.append(stream)
-    if not sources:
-        agent.notice("goals.no_source", level="warning", hint="name a job with --job or a cloud with --goalstream-url")
-    return tuple(sources)
-
-
-def _ca(config: Config) -> str:
-    return str(config.goalstream_ca) if config.goalstream_ca is not None else ""
-
-
-def _note_unused(config: Config, notice: Notice) -> None:
-    """Say which named peers this release does not talk to, instead of being silent about them."""
-    if config.rabbitmq_uri and not config.no_rabbitmq:
-        notice("rabbitmq.unused", level="warning", uri=config.rabbitmq_uri, hint="name an MQTT broker with --mqtt-uri")
-    if config.scoreboard_uri:
-        notice("scoreboard.unused", level="warning", uri=config.scoreboard_uri, hint="values are kept in memory")

@@ -90,6 +90,14 @@ NODE_SETTINGS: Final[tuple[Setting, ...]] = (
         switch=True,
     ),
     _plain("kube_server", parsing.http_url, "", "address of a Kubernetes API that asks for no login", "kubeServer"),
+    _plain(
+        "wes",
+        parsing.boolean,
+        True,
+        "keep forwards and copies of the edge stack's services and ConfigMaps in the namespace",
+        "wes",
+        switch=True,
+    ),
     _plain("kube_workers", parsing.whole(1, 32), 4, "requests to the cluster at a time", "kubeWorkers"),
     Setting(
         "simulate",
@@ -128,9 +136,9 @@ NODE_SETTINGS: Final[tuple[Setting, ...]] = (
     _plain("mqtt_topic_prefix", parsing.text, "", "what precedes every topic", "mqttTopicPrefix"),
     _plain(
         "events",
-        parsing.Choice("auto", "log", "mqtt", "cloud"),
+        parsing.Choice("auto", "log", "rabbitmq", "mqtt", "cloud"),
         "auto",
-        "where events go: log, mqtt, cloud or auto (the MQTT broker if named, else the cloud if named, else the log)",
+        "where events go: log, rabbitmq, mqtt, cloud, or auto: the first of RabbitMQ, MQTT and cloud that is named",
         "events",
     ),
     Setting(
@@ -169,6 +177,7 @@ NODE_SETTINGS: Final[tuple[Setting, ...]] = (
         "rabbitMQPasswordFile",
         secret_of="rabbitmq_password",  # noqa: S106 - the name of a setting
     ),
+    _plain("rabbitmq_ca", parsing.path, None, "CA of RabbitMQ, PEM; turns TLS on", "rabbitMQCA"),
     _plain("no_rabbitmq", parsing.boolean, False, "do not use RabbitMQ", "noRabbitMQ", switch=True),
     _plain("rulechecker_uri", parsing.text, "", "accepted and ignored: rules are evaluated here", "ruleCheckerURI"),
     Setting(

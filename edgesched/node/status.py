@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 from edgesched import __version__
 from edgesched.core.model import Instant
 from edgesched.core.plan.state import NodeState, RuleFacts
-from edgesched.core.rules import Verdict, compile_condition
+from edgesched.core.rules import Condition, compile_condition
 from edgesched.errors import EdgeSchedError
 from edgesched.node import views
 from edgesched.node.http import Answer, json_answer
@@ -119,9 +119,7 @@ class Pages:
         except EdgeSchedError as error:
             return json_answer(200, {"response": "failed", "error": str(error)})
         try:
-            value, reason = self._agent.engine.ask(
-                lambda state, now: _verdict(condition.evaluate(RuleFacts(state, "", ""), now.ts_ns))
-            )
+            value, reason = self._agent.engine.ask(lambda state, now: _evaluate(condition, state, now))
         except TimeoutError:
             return json_answer(503, {"response": "failed", "error": "the engine is busy"})
         if value is None:
@@ -136,5 +134,11 @@ class Pages:
         return 200, "text/plain; version=0.0.4; charset=utf-8", ("\n".join(lines) + "\n").encode()
 
 
-def _verdict(verdict: Verdict) -> tuple[bool | None, str]:
-    return verdict.value, "" if verdict.value is not None else str(verdict.reason)
+def _evaluate(condition: Condition, state: NodeState, now: Instant) -> tuple[bool | None, str]:
+    """Evaluate once and leave nothing behind; a window that no rule reads is empty."""
+    bound = condition.bind(RuleFacts(state, "", ""), now.ts_ns)
+    try:
+        verdict = bound.evaluate(now.ts_ns)
+        return verdict.value, "" if verdict.value is not None else verdict.reason
+    finally:
+        bound.release()

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from edgesched.core.model import NS_PER_S, Instant
 from edgesched.core.plan.state import JobState, NodeState, PluginState, RuleState, Run
+from edgesched.core.rules import Verdict
 from edgesched.core.suggest import did_you_mean
 from edgesched.errors import InputError
 
@@ -135,17 +136,14 @@ def _rule(rule: RuleState) -> Json:
     verdict = rule.verdict
     return {
         "rule": rule.rule.text,
-        "verdict": _verdict_word(rule),
+        "verdict": "not evaluated" if verdict is None else _word(verdict),
         "reason": verdict.reason if verdict is not None and verdict.value is not True else "",
         "fired": rule.fired,
         "blocked": [f"{slot.expr} at {when(slot.fire_ns)}: {gate}" for slot, gate in rule.blocked.items()],
     }
 
 
-def _verdict_word(rule: RuleState) -> str:
-    verdict = rule.verdict
-    if verdict is None:
-        return "not evaluated"
+def _word(verdict: Verdict) -> str:
     if verdict.error:
         return "error"
     return {True: "true", False: "false", None: "unknown"}[verdict.value]
@@ -172,7 +170,10 @@ def _run(run: Run) -> Json:
 def _explained(plugin: PluginState, now: Instant) -> Json:
     explained = _plugin(plugin, now)
     for shown_rule, rule in zip(explained["rules"], plugin.rules, strict=True):
-        shown_rule["clauses"] = [str(clause) for clause in rule.bound.clauses(now.ts_ns)]
+        shown_rule["clauses"] = [
+            {"text": clause.text, "verdict": _word(clause.verdict), "detail": clause.detail}
+            for clause in rule.bound.clauses(now.ts_ns)
+        ]
         next_ns = rule.bound.next_change(now.ts_ns)
         shown_rule["next_look"] = when(next_ns)
     explained["active"] = _run(plugin.active) if plugin.active is not None else None
