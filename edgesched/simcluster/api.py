@@ -81,6 +81,8 @@ class Api:
             raise _bad_dry_run(request.query["dryRun"])
         if len(request.body) > _MAX_BODY:
             raise status.ApiError(413, "RequestEntityTooLarge", f"limit is {_MAX_BODY}")
+        if verb in {"list", "watch"}:
+            listing.check_options(request)
         answers: dict[str, Callable[[Request, Target], Reply | Stream]] = {
             "get": self._get,
             "list": self._list,

@@ -43,6 +43,40 @@ def version(request: Request) -> int | None:
     return int(text)
 
 
+def check_options(request: Request) -> None:
+    """Refuse combinations of options that contradict each other.
+
+    kubectl asks for a watch that begins with the present objects (`sendInitialEvents`); this refusal is how it learns
+    that the server is older than that. Raises ApiError 422.
+    """
+    match = request.query.get("resourceVersionMatch", "")
+    wanted = request.query.get("resourceVersion", "")
+    if not match:
+        return
+    forbidden = [
+        words
+        for words, applies in (
+            ("is forbidden for watch", request.is_watch),
+            ("is forbidden unless resourceVersion is provided", not wanted),
+            ("is forbidden when continue is provided", bool(request.query.get("continue"))),
+        )
+        if applies
+    ]
+    field = "resourceVersionMatch"
+    causes = [status.Cause("FieldValueForbidden", field, f"Forbidden: {field} {words}") for words in forbidden]
+    if match not in {"Exact", "NotOlderThan"}:
+        why = f'Unsupported value: "{match}": supported values: "Exact", "NotOlderThan", ""'
+        causes.append(status.Cause("FieldValueNotSupported", field, why))
+    if match == "Exact" and wanted == "0":
+        causes.append(
+            status.Cause(
+                "FieldValueForbidden", field, f'Forbidden: {field} "exact" is forbidden for resourceVersion "0"'
+            )
+        )
+    if causes:
+        raise status.invalid("ListOptions", "", causes, "meta.k8s.io")
+
+
 def page(store: Store, resource: Resource, namespace: str, test: Test, request: Request) -> Page:
     """The list that a request asks for. Raises ApiError 400, 410 or 504."""
     limit = request.number("limit") or 0

@@ -114,6 +114,24 @@ def test_a_wrong_query_is_a_bad_request(kube: RawKube, space: str, query: str) -
     assert (answer.status, answer.reason) == (400, "BadRequest")
 
 
+@pytest.mark.parametrize(
+    "query",
+    [
+        "resourceVersionMatch=Exact",
+        "resourceVersionMatch=Other&resourceVersion=1",
+        "resourceVersionMatch=Exact&resourceVersion=0",
+        "resourceVersionMatch=NotOlderThan&resourceVersion=1&continue=abc",
+        "resourceVersionMatch=NotOlderThan&resourceVersion=1&watch=true",
+        "resourceVersionMatch=NotOlderThan&sendInitialEvents=true&allowWatchBookmarks=true&watch=true",
+    ],
+)
+def test_options_that_contradict_each_other_are_refused(kube: RawKube, space: str, query: str) -> None:
+    """422; kubectl learns by the last one that it must list before it watches."""
+    answer = kube.get(f"{space}/pods?{query}")
+    assert (answer.status, answer.reason, answer.body["details"]["kind"]) == (422, "Invalid", "ListOptions")
+    assert {field for _, field in answer.causes} == {"resourceVersionMatch"}
+
+
 def test_pages_show_one_state(kube: RawKube, space: str) -> None:
     """Pages go on from the token and show the state of the first one."""
     _three(kube, space)
