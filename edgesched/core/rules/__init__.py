@@ -10,10 +10,13 @@ evaluate_text(condition, measurements, now)  one verdict about a history
 
 from .calls import CronNeed, Needs, TimeNeed
 from .condition import GRACE_NS, Bound, ClauseValue, Condition, compile_condition
+from .cron import next_fire
 from .durations import duration_ns, duration_text
 from .facts import Facts
 from .history import HistoryFacts, evaluate_text
+from .parameters import parse_duration_ns
 from .rule import parse_rule
+from .rulecheck import check_rule
 from .syntax_hints import excerpt
 from .verdict import FALSE, TRUE, Verdict
 
@@ -30,10 +33,13 @@ __all__ = [
     "Needs",
     "TimeNeed",
     "Verdict",
+    "check_rule",
     "compile_condition",
     "duration_ns",
     "duration_text",
     "evaluate_text",
     "excerpt",
+    "next_fire",
+    "parse_duration_ns",
     "parse_rule",
 ]

@@ -153,7 +153,7 @@ class _Checker:
         if kind.name == "series":
             message = "the condition gives a series, not true or false"
             hint = "say any(...), all(...) or last(...)"
-        elif kind.name in ("bool", "any"):
+        elif kind.name in ("bool", "number", "any"):
             return
         else:
             message = f"the condition gives {kind}, not true or false"
@@ -243,6 +243,10 @@ class _Checker:
                     self._unfit(part, "the ends of a slice are integers")
             return value
         index = self.visit(node.index)
+        if isinstance(node.value, ast.Comprehension) and isinstance(node.value.clauses[0].iterable, ast.Sequence):
+            self._wrong(
+                "rule.type", node, "an item of a list that is made of a written-out list", "write the item itself"
+            )
         if index.name in ("series", "list") and value.name in ("series", "any"):
             return value
         if index.name not in ("int", "bool", "number", "any"):

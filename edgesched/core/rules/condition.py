@@ -39,6 +39,10 @@ class ClauseValue:
     verdict: Verdict
     detail: str = ""
 
+    def __str__(self) -> str:
+        verdict = f"{self.verdict.word}: {self.verdict.reason}" if self.verdict.reason else self.verdict.word
+        return f"{self.text} is {verdict}" + (f" ({self.detail})" if self.detail else "")
+
 
 class Bound:
     """A condition bound to facts. It holds on to windows until `release`."""
@@ -89,6 +93,22 @@ class Bound:
             if fire is not None and not self._facts.slot_claimed(key, fire):
                 found[key, fire] = None
         return list(found)
+
+    def latest_slots(self, at_ns: int) -> list[tuple[str, int]]:
+        """The latest slot at a time of each of its `cronjob()` calls, open or not, claimed or not."""
+        found: dict[tuple[str, int], None] = {}
+        for need in self._condition.needs.crons:
+            if need.expr == cron.REBOOT:
+                fire = self._latest(need, at_ns)
+            else:
+                fire = cron.trigger(need.expr, need.tz).latest(at_ns)
+            if fire is not None:
+                found[cron.slot_key(need.expr, need.tz), fire] = None
+        return list(found)
+
+    def explain(self, now_ns: int) -> str:
+        """All clauses on one line."""
+        return "; ".join(map(str, self.clauses(now_ns)))
 
     def _latest(self, need: CronNeed, now_ns: int) -> int | None:
         """The fire time of the open slot, None when none is open."""

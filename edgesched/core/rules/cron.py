@@ -86,6 +86,8 @@ def _complaint(error: Exception) -> str:
 
 def _refuse_fields(text: str, fields: list[str]) -> None:
     count = len(fields)
+    if re.search(r"[{}$<>]", text):
+        raise CronError(f"{text[:60]}: a template was not filled in", "write the values")
     if count == 7:
         raise CronError("a cron expression with 7 fields", "leave the year out; the sixth field is seconds")
     if count not in (5, 6):
@@ -211,3 +213,12 @@ class Trigger:
 def trigger(expr: str, tz: str = "") -> Trigger:
     """The trigger of an expression, shared by all who name the same. Raises CronError or zones.ZoneError."""
     return Trigger(expr, tz)
+
+
+def next_fire(key: str, now_ns: int) -> int | None:
+    """The next fire time of `EXPR` or `EXPR tz=ZONE` after a time; None for `@reboot`.
+
+    Raises CronError or zones.ZoneError.
+    """
+    expr, _, tz = key.partition(" tz=")
+    return None if expr == REBOOT else trigger(expr, tz).next_after(now_ns)

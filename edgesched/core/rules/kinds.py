@@ -81,9 +81,9 @@ def join(kinds: Iterable[Kind]) -> Kind:
         return next(iter(found))
     if not found:
         return ANY
-    if all(kind.name in NUMERIC for kind in found):
-        return Kind("number", numpy=all(kind.numpy for kind in found))
     names = {kind.name for kind in found}
+    if names <= NUMERIC:
+        return Kind(names.pop() if len(names) == 1 else "number", numpy=all(kind.numpy for kind in found))
     if len(names) == 1 and names <= ITERABLE:
         return Kind(names.pop(), element=join(element(kind) for kind in found))
     return SAMPLE if all(kind.numpy for kind in found) else ANY
