@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections import Counter
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
@@ -17,7 +16,6 @@ from edgesched.simcluster.control import control
 from edgesched.simcluster.defaults import identify
 from edgesched.simcluster.discovery import GIT_VERSION
 from edgesched.simcluster.faults import Faults
-from edgesched.simcluster.http_types import Reply, Request, Stream
 from edgesched.simcluster.kubelet import Kubelet, Publish
 from edgesched.simcluster.podstatus import HOST_IP, condition, with_condition
 from edgesched.simcluster.recorder import Recorder
@@ -59,8 +57,6 @@ class SimCluster:
         self._scheduler = Scheduler(self.store, recorder)
         self._kubelet = Kubelet(self.store, self._timers, recorder, self.scenario, publish)
         self._has_kubelet = kubelet
-        self._requests: Counter[str] = Counter()
-        self._count_lock = threading.Lock()
         closing = threading.Event()
         self._api = Api(
             self.store,
@@ -69,7 +65,7 @@ class SimCluster:
             log_source=self._kubelet if kubelet else None,
             closing=closing,
         )
-        self._http = HttpServer(self._answer, partial(control, self), self.faults)
+        self._http = HttpServer(self._api.handle, partial(control, self), self.faults)
         self._http.closing = closing
         self._token = next((token for token, user in (tokens or {}).items() if user == "admin"), "")
         self._wes = wes
@@ -154,11 +150,6 @@ class SimCluster:
 
     # --- what the cluster does by itself ---
 
-    def _answer(self, request: Request) -> Reply | Stream:
-        with self._count_lock:
-            self._requests["WATCH" if request.is_watch else request.method] += 1
-        return self._api.handle(request)
-
     def _notice(self, resource: Resource, change: Change) -> None:
         if resource is NAMESPACES and change.now.obj["status"]["phase"] == "Terminating" and change.type == "MODIFIED":
             self._timers.after(0.05, partial(removal.empty_namespace, self.store, change.key[1]))
@@ -182,8 +173,7 @@ class SimCluster:
 
     def counts(self) -> dict[str, int]:
         """Requests so far by method; watches are counted as `WATCH`."""
-        with self._count_lock:
-            return dict(self._requests)
+        return self._http.counts()
 
     def compact(self) -> int:
         """Forget old changes: watches and lists from before now are refused with 410."""

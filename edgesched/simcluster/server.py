@@ -7,6 +7,7 @@ import http.server
 import select
 import socket
 import threading
+from collections import Counter
 from collections.abc import Callable
 from http import HTTPStatus
 from typing import Any, Final
@@ -33,6 +34,7 @@ class HttpServer:
         self.port = 0
         self._lock = threading.Lock()
         self._connections: dict[socket.socket, bool] = {}
+        self._counts: Counter[str] = Counter()
         self._listener: _Listener | None = None
 
     def start(self, port: int = 0) -> None:
@@ -69,6 +71,16 @@ class HttpServer:
             with contextlib.suppress(OSError):
                 sock.shutdown(socket.SHUT_RDWR)
         return len(chosen)
+
+    def count(self, request: Request) -> None:
+        """Count a request, whatever becomes of it."""
+        with self._lock:
+            self._counts["WATCH" if request.is_watch else request.method] += 1
+
+    def counts(self) -> dict[str, int]:
+        """Requests so far by method; watches are counted as `WATCH`."""
+        with self._lock:
+            return dict(self._counts)
 
     def enter(self, sock: socket.socket, *, is_watch: bool) -> None:
         """Keep account of a connection."""
@@ -126,6 +138,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             if request.path.startswith("/_sim/"):
                 self._reply(request, owner.control(request))
                 return
+            owner.count(request)
             try:
                 owner.faults.before(request, owner.closing)
                 reply = owner.answer(request)
