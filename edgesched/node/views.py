@@ -11,7 +11,6 @@ from typing import Any, Final
 
 from edgesched.core.model import NS_PER_S, Instant
 from edgesched.core.plan.state import JobState, NodeState, PluginState, RuleState, Run
-from edgesched.core.rules import Verdict
 from edgesched.core.suggest import did_you_mean
 from edgesched.errors import InputError
 
@@ -136,17 +135,11 @@ def _rule(rule: RuleState) -> Json:
     verdict = rule.verdict
     return {
         "rule": rule.rule.text,
-        "verdict": "not evaluated" if verdict is None else _word(verdict),
+        "verdict": "not evaluated" if verdict is None else verdict.word,
         "reason": verdict.reason if verdict is not None and verdict.value is not True else "",
         "fired": rule.fired,
         "blocked": [f"{slot.expr} at {when(slot.fire_ns)}: {gate}" for slot, gate in rule.blocked.items()],
     }
-
-
-def _word(verdict: Verdict) -> str:
-    if verdict.error:
-        return "error"
-    return {True: "true", False: "false", None: "unknown"}[verdict.value]
 
 
 def _run(run: Run) -> Json:
@@ -171,7 +164,7 @@ def _explained(plugin: PluginState, now: Instant) -> Json:
     explained = _plugin(plugin, now)
     for shown_rule, rule in zip(explained["rules"], plugin.rules, strict=True):
         shown_rule["clauses"] = [
-            {"text": clause.text, "verdict": _word(clause.verdict), "detail": clause.detail}
+            {"text": clause.text, "verdict": clause.verdict.word, "detail": clause.detail}
             for clause in rule.bound.clauses(now.ts_ns)
         ]
         next_ns = rule.bound.next_change(now.ts_ns)

@@ -8,7 +8,7 @@ import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
-from urllib.error import HTTPError
+from urllib.error import HTTPError, URLError
 
 import pytest
 
@@ -67,7 +67,7 @@ class World:
             "--mqtt-uri",
             f"mqtt://127.0.0.1:{self.broker.port}",
         ]
-        flags += ["--http-listen", f"127.0.0.1:{self.http_port}", "--log-format", "json"]
+        flags += ["--http-listen", f"127.0.0.1:{self.http_port}", "--log-format", "json", "--wes=false"]
         return [*flags, *(f"--job={job}" for job in jobs)]
 
     def measure(self, value: float, name: str = "env.temperature") -> None:
@@ -77,12 +77,14 @@ class World:
         publisher.close()
 
     def get(self, path: str) -> tuple[int, Any]:
-        """Ask the agent."""
+        """Ask the agent; (0, None) while nobody answers."""
         try:
             with urllib.request.urlopen(f"http://127.0.0.1:{self.http_port}{path}", timeout=5) as response:
                 return response.status, json.load(response)
         except HTTPError as error:
             return error.code, json.load(error)
+        except URLError:
+            return 0, None
 
     def pods(self) -> list[str]:
         """Names of the pods in the cluster."""
@@ -133,7 +135,8 @@ def test_the_http_api_answers(world: World) -> None:
         status = world.get("/api/v1/status")[1]
         assert (status["vsn"], status["jobs"], status["rules"]) == ("W023", 1, 1)
         assert status["measurements"] == ["env.temperature"]
-        assert status["connections"] == {"cluster": True, "measurements": True, "events": True}
+        connected = {"cluster": True, "measurements": True, "events": True}
+        wait_until(lambda: world.get("/api/v1/status")[1]["connections"] == connected)
         assert world.get("/api/v1/plugins")[1][0]["plugin"] == "sampler"
         assert world.get("/api/v1/explain?plugin=nobody")[0] == 404
         answers = {}
