@@ -50,6 +50,8 @@ def _power(a: Any, b: Any) -> Any:
 
 def _numpy_power(a: Any, b: Any) -> Any:
     if a.__class__ is not float and b.__class__ is not float:
+        if b < 0:
+            raise ValueError("an integer to a negative power; write 2.0 for 2")
         return _power(a, b)
     x, y = float(a), float(b)
     try:

@@ -22,6 +22,7 @@ from .facts import Facts
 from .kinds import Kind
 from .loops import Loop, Missing, Round, Target, variable
 from .part import Part, Run, combined, constant, kept
+from .series import Series
 from .verdict import Unknown
 
 _MIRRORED: Final = {"<": ">", "<=": ">=", ">": "<", ">=": "<=", "==": "==", "!=": "!="}
@@ -160,6 +161,11 @@ class Binder:
             return lambda a, b: lambda now: (a(now), b(now), different)[2]
         numeric = kind.name in kinds.NUMERIC and right_kind.name in kinds.NUMERIC
         operate = ORDER[op] if numeric and op in ORDER else compare(op, self.budget)
+        if op in ORDER and {kind.name, right_kind.name} & {"list", "tuple"}:
+            # a numpy scalar is compared with each item of a list
+            left = _as_series(left) if kind.numpy else left
+            right = _as_series(right) if right_kind.numpy else right
+            return lambda _a, _b: lambda now: operate(left.run(now), right.run(now))
         if left.sums or right.sums:
             return lambda a, b: _careful(operate, a, b, self._care)
         return lambda a, b: lambda now: operate(a(now), b(now))
@@ -277,6 +283,8 @@ class Binder:
         numpy = any(self._kind(node).numpy for node in nodes)
         if name == "round" and numpy:
             implementation = library.numpy_round
+        if name == "abs" and self._kind(nodes[0]) == kinds.NUMPY_BOOL:
+            return self.bind(nodes[0])
         if name == "pow" and call.arguments[2] is None:
             base, exponent = nodes
             return self._operation("**", self.bind(base), self.bind(exponent), self._kind(base), self._kind(exponent))
@@ -426,7 +434,7 @@ def _careful(operate: Callable[[Any, Any], Any], left: Run, right: Run, care: wi
 
     def run(now: int) -> Any:
         a, b = left(now), right(now)
-        if not care.on and isinstance(a, int | float) and isinstance(b, int | float) and _near(a, b):
+        if not care.on and (a.__class__ is Series or b.__class__ is Series or _near(a, b)):
             care.on = True
             try:
                 a, b = left(now), right(now)
@@ -437,7 +445,17 @@ def _careful(operate: Callable[[Any, Any], Any], left: Run, right: Run, care: wi
     return run
 
 
-def _near(a: float, b: float) -> bool:
+def _as_series(part: Part) -> Part:
+    def run(now: int) -> Any:
+        value = part.run(now)
+        return value if isinstance(value, str) else Series([value], "other")
+
+    return combined(run, [part])
+
+
+def _near(a: Any, b: Any) -> bool:
+    if not (isinstance(a, int | float) and isinstance(b, int | float)):
+        return False
     return abs(a - b) <= window_parts.NEAR * max(abs(a), abs(b))
 
 

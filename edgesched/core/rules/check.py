@@ -208,7 +208,8 @@ class _Checker:
         return self._wrong("rule.name", node, f"there is no {what} {name[:60]}", hint)
 
     def _sequence(self, node: ast.Sequence) -> Kind:
-        return kinds.listing(node.kind, kinds.join([self.visit(item) for item in node.items]))
+        found = [self.visit(item) for item in node.items]
+        return kinds.items(*found) if node.kind == "tuple" else kinds.listing("list", kinds.join(found))
 
     def _attribute(self, node: ast.Attribute) -> Kind:
         if self._is_foreign(node):
@@ -347,8 +348,9 @@ class _Checker:
     def _bind(self, scope: _Scope, target: ast.Target, kind: Kind) -> None:
         if target.id:
             scope.names[target.id] = kind
-        for name in target.names:
-            self._bind(scope, name, kinds.element(kind) if kind.name != "any" else kinds.ANY)
+        known = kind.items if len(kind.items) == len(target.names) else (kinds.element(kind),) * len(target.names)
+        for name, inner in zip(target.names, known, strict=True):
+            self._bind(scope, name, inner)
 
     # --- calls
 

@@ -79,7 +79,8 @@ def _element(arguments: tuple[Kind, ...]) -> Kind:
 def _sum(arguments: tuple[Kind, ...]) -> Kind:
     items = kinds.element(arguments[0])
     start = arguments[1] if len(arguments) > 1 else kinds.INT
-    return kinds.arithmetic("+", Kind("int", numpy=items.numpy) if items.name == "bool" else items, start)
+    total = kinds.arithmetic("+", Kind("int", numpy=items.numpy) if items.name == "bool" else items, start)
+    return Kind("number", numpy=total.numpy) if total.name == "float" else total  # the sum of nothing is the integer 0
 
 
 def _absolute(arguments: tuple[Kind, ...]) -> Kind:
@@ -99,11 +100,11 @@ def _listing(name: str) -> Returns:
 
 
 def _zipped(arguments: tuple[Kind, ...]) -> Kind:
-    return kinds.listing("iterator", kinds.listing("tuple", kinds.join(kinds.element(each) for each in arguments)))
+    return kinds.listing("iterator", kinds.items(*(kinds.element(each) for each in arguments)))
 
 
 def _counted(arguments: tuple[Kind, ...]) -> Kind:
-    return kinds.listing("iterator", kinds.listing("tuple", kinds.join((kinds.INT, kinds.element(arguments[0])))))
+    return kinds.listing("iterator", kinds.items(kinds.INT, kinds.element(arguments[0])))
 
 
 def _of(name: str, accepts: str, default: str = "") -> Parameter:

@@ -15,11 +15,14 @@ from typing import Final
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """`name`: see the constants below. `numpy`: a scalar with numpy's rules. `element`: of what it yields."""
+    """`name`: see the constants below. `numpy`: a scalar with numpy's rules. `element`: of what it yields; `items`: of
+    each place of a tuple, where they are known.
+    """
 
     name: str
     numpy: bool = False
     element: Kind | None = None
+    items: tuple[Kind, ...] = ()
 
     def __str__(self) -> str:
         return _SHOWN.get(self.name, self.name)
@@ -65,6 +68,11 @@ def series(element: Kind = SAMPLE) -> Kind:
 def listing(name: str, element: Kind | None) -> Kind:
     """A list, tuple, range or iterator with elements of a kind."""
     return Kind(name, element=element)
+
+
+def items(*places: Kind) -> Kind:
+    """A tuple with a kind for each place."""
+    return Kind("tuple", element=join(places), items=places)
 
 
 def element(kind: Kind) -> Kind:
@@ -115,4 +123,7 @@ def comparison(op: str, left: Kind, right: Kind) -> Kind:
         return BOOL
     if "series" in (left.name, right.name):
         return series(NUMPY_BOOL)
-    return Kind("bool", numpy=left.numpy or right.numpy)
+    lists = {left.name, right.name} & {"list", "tuple"}
+    if lists and (left.numpy or right.numpy):
+        return ANY if SAMPLE in (left, right) else series(NUMPY_BOOL)
+    return Kind("bool", numpy=(left.numpy or right.numpy) and STR not in (left, right))

@@ -165,8 +165,12 @@ def _round(_budget: Budget, number: Any, digits: Any) -> Any:
 def numpy_round(_budget: Budget, number: Any, digits: Any) -> Any:
     """round() of numpy's floats, which scales, rounds and scales back."""
     places = _places(number, digits)
-    if places is None or number.__class__ is not float or not math.isfinite(number):
-        return bounded(round(number)) if places is None else number
+    if places is None:
+        return bounded(round(number))
+    if number.__class__ is not float:
+        return round(number, places)
+    if not math.isfinite(number):
+        return number
     scale = 10.0 ** abs(places)
     scaled = number * scale if places >= 0 else number / scale
     if not math.isfinite(scaled):
