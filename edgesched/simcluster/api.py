@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import json
 import random
+import sys
 import threading
+import traceback
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
@@ -60,6 +62,9 @@ class Api:
             return page if page is not None else self._answer(request, user)
         except status.ApiError as error:
             return json_reply(error.status, error.body(), error.headers)
+        except Exception:  # noqa: BLE001 - guard: whatever a client sends, it gets an answer
+            traceback.print_exc(file=sys.stderr)
+            return json_reply(500, status.internal("an error on the server has prevented the request").body())
 
     def _user(self, request: Request) -> str:
         if not self._tokens:

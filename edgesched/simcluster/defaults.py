@@ -68,6 +68,7 @@ def _generated(prefix: str) -> str:
 
 def _fill_pod(pod: Object) -> None:
     spec = pod["spec"] = dict(pod.get("spec") or {})
+    pod["status"] = {"phase": "Pending", **(pod.get("status") or {})}
     spec["containers"] = [_container(container) for container in spec.get("containers") or []]
     if spec.get("initContainers"):
         spec["initContainers"] = [_container(container) for container in spec["initContainers"]]

@@ -96,6 +96,8 @@ def json_patch(current: Object, operations: list[Any]) -> Object:
     """RFC 6902 with `add`, `replace`, `remove` and `test`."""
     result: Any = _copy(current)
     for operation in operations:
+        if not isinstance(operation, dict):
+            raise status.bad_request("error decoding patch: each operation must be an object")
         path = [part.replace("~1", "/").replace("~0", "~") for part in str(operation.get("path", "")).split("/")[1:]]
         if not path:
             raise status.bad_request("the path of a JSON patch is missing")

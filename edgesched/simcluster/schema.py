@@ -175,6 +175,29 @@ _POD_SPEC: Final[Shape] = {
     "overhead": _QUANTITIES,
     "topologySpreadConstraints": "any",
 }
+_CONDITION: Final[Shape] = {
+    "type": "str!",
+    "status": "str!",
+    "lastProbeTime": "time!",
+    "lastTransitionTime": "time!",
+    "reason": "str",
+    "message": "str",
+}
+_POD_STATUS: Final[Shape] = {
+    "phase": "str",
+    "conditions": [_CONDITION],
+    "message": "str",
+    "reason": "str",
+    "nominatedNodeName": "str",
+    "hostIP": "str",
+    "podIP": "str",
+    "podIPs": [{"ip": "str"}],
+    "startTime": "time",
+    "initContainerStatuses": "any",
+    "containerStatuses": "any",
+    "qosClass": "str",
+    "ephemeralContainerStatuses": "any",
+}
 _REFERENCE: Final[Shape] = {
     "kind": "str",
     "namespace": "str",
@@ -185,7 +208,7 @@ _REFERENCE: Final[Shape] = {
     "fieldPath": "str",
 }
 _SHAPES: Final[Mapping[Resource, dict[str, Shape]]] = {
-    PODS: {"spec": _POD_SPEC, "status": "any"},
+    PODS: {"spec": _POD_SPEC, "status": _POD_STATUS},
     CONFIGMAPS: {"immutable": "bool!", "data": _TEXTS, "binaryData": _TEXTS},
     SECRETS: {"immutable": "bool!", "data": _TEXTS, "stringData": _TEXTS, "type": "str"},
     EVENTS: {

@@ -318,21 +318,22 @@ def test_stop_leaves_no_thread() -> None:
         with contextlib.suppress(ProtocolError):
             watch.rest()
 
+    before = set(threading.enumerate())
     with SimCluster(SCENARIO) as cluster:
         watch = RawKube("sim", cluster.url).watch(PODS, 60)
         assert watch.status == 200
         reader = threading.Thread(target=read)
         reader.start()
-    wait_until(lambda: not [t for t in threading.enumerate() if t.name.startswith("simcluster")], what="threads to end")
+    wait_until(lambda: not set(threading.enumerate()) - before - {reader}, what="threads to end")
     reader.join(5.0)
     assert not reader.is_alive()
 
 
 def test_a_left_watch_is_noticed(cluster: SimCluster, node: Node) -> None:
     """A client that goes away without a word frees its thread within seconds."""
-    before = threading.active_count()
+    before = set(threading.enumerate())
     watch = node.kube.watch(f"{PODS}?resourceVersion={_version(node)}", 60)
-    assert threading.active_count() > before
+    assert set(threading.enumerate()) - before
     watch.close()
     node.kube.pool.clear()
-    wait_until(lambda: threading.active_count() <= before, what="the connection's thread to end")
+    wait_until(lambda: not set(threading.enumerate()) - before, what="the connection's thread to end")
