@@ -68,3 +68,15 @@ lock: ## bring requirements/constraints.txt up to date
 
 clean: ## remove .venv and caches
 	@rm -rf $(VENV) build .mypy_cache .ruff_cache .pytest_cache .hypothesis
+
+export K8S_CACHE
+
+test-api: $(VENV)/.dev ## tests on a real kube-apiserver; no root; builds it once per machine (5 min)
+	@tools/apt.sh etcd-server openssl curl
+	@tools/k8s/build.sh kube-apiserver
+	@$(PY) -m pytest -q -m apiserver --timeout=600 $(ARGS)
+
+test-node: $(VENV)/.dev ## tests on a real node with kubelet and containerd; root; builds it once per machine (11 min)
+	@tools/apt.sh etcd-server openssl curl containerd runc containernetworking-plugins iproute2 busybox-static catatonit
+	@tools/k8s/build.sh kube-apiserver kube-controller-manager kube-scheduler kubelet
+	@$(PY) -m pytest -q -m node --timeout=1200 $(ARGS)

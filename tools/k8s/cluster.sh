@@ -11,6 +11,7 @@
 #   IMAGES      image archives for the node to import (see images.py)
 #   API_PORT    port of the API server (default: a free one; etcd always takes free ones)
 #   API_ARGS    more arguments for the API server
+#   LOCK_WAIT_S how long to wait for another node on this machine to end (default 600)
 set -euo pipefail
 usage() { sed -n '2,6p' "$0" >&2; exit 2; }
 bin=${K8S_CACHE:-$HOME/.cache/edgesched/k8s-1.20.2}
@@ -218,8 +219,12 @@ case $1 in
         [ "$(id -u)" -eq 0 ] || { echo "cluster.sh: a node needs root" >&2; exit 1; }
         [ -d /sys/fs/cgroup/memory ] || { echo "cluster.sh: a node needs cgroup v1" >&2; exit 1; }
         # kubelets share the cgroup tree of the machine and clean it up: one node at a time
-        exec 9>/tmp/edgesched-node.lock
-        flock -w 900 9 || { echo "cluster.sh: another node is up on this machine" >&2; exit 1; }
+        exec 9>>/tmp/edgesched-node.lock
+        flock -w "${LOCK_WAIT_S:-600}" 9 || {
+          echo "cluster.sh: another node is up on this machine; it ends with: cluster.sh down $(</tmp/edgesched-node.lock)" >&2
+          exit 1
+        }
+        echo "$dir" >/tmp/edgesched-node.lock
         up_api
         up_node ;;
       *) usage ;;
