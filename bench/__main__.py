@@ -9,7 +9,7 @@ from pathlib import Path
 from bench.harness import Harness
 
 ALL = sorted(
-    path.stem for path in Path(__file__).parent.glob("*.py") if path.stem not in ("__init__", "__main__", "harness")
+    path.stem for path in Path(__file__).parent.glob("*.py") if path.stem != "harness" and not path.stem.startswith("_")
 )
 
 
