@@ -15,7 +15,7 @@ from edgesched import __version__
 from edgesched.adapters.clock import SystemClock, boot_id, clock_trusted
 from edgesched.core.model import NS_PER_S
 from edgesched.core.plan.effects import Effect
-from edgesched.core.plan.events import Booted, Event
+from edgesched.core.plan.events import Booted, Event, SourceKind
 from edgesched.core.plan.state import NodeState
 from edgesched.core.plan.step import next_deadline, step
 from edgesched.core.windows import WindowStore
@@ -123,9 +123,12 @@ class Agent:
 
     def not_ready(self) -> list[str]:
         """Return what the agent still waits for before it can do its work."""
-        waiting = []
-        if not self.state.sources:
-            waiting.append("goals")
+        named: dict[SourceKind, bool] = {
+            "files": bool(self.config.jobs),
+            "stream": bool(self.config.goalstream_url),
+        }
+        expected: list[SourceKind] = [kind for kind, is_named in named.items() if is_named] or ["configmap"]
+        waiting = [f"goals of source {kind}" for kind in expected if kind not in self.state.sources]
         if not self.state.pods_known:
             waiting.append("cluster")
         return waiting

@@ -201,7 +201,7 @@ def test_an_agent_that_starts_without_its_peers_waits_for_them(world: World) -> 
     with Command("run", *world.flags(world.job(CRON))) as agent:
         agent.await_event("mqtt.unreachable")
         wait_until(lambda: world.get("/healthz")[0] == 200)
-        assert world.get("/readyz") == (503, {"status": "waiting", "waiting_for": ["cluster"]})
+        wait_until(lambda: world.get("/readyz") == (503, {"status": "waiting", "waiting_for": ["cluster"]}))
         world.broker = EmbeddedBroker(port=port)
         world.broker.start()
         world.cluster.come_up()
