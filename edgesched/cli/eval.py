@@ -5,17 +5,17 @@ from __future__ import annotations
 import json
 import sys
 from argparse import ArgumentParser, Namespace, _SubParsersAction
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from edgesched.adapters.clock import SystemClock
 from edgesched.cli.files import read_text
 from edgesched.core.messages import measurement_from_object
 from edgesched.core.model import Measurement, Site
+from edgesched.core.rules import evaluate_text
 from edgesched.core.shown import shown
-from edgesched.errors import InputError, RuleError
+from edgesched.errors import InputError
 from edgesched.node.parsing import site
-from edgesched.replay.evaluate import evaluate_condition
 from edgesched.replay.history import read_history
 from edgesched.replay.moments import parse_moment
 
@@ -52,7 +52,7 @@ def run(arguments: Namespace) -> int:
         return _batch(arguments, position)
     now_ns = parse_moment(arguments.now) if arguments.now else SystemClock().now().ts_ns
     measurements = read_history(arguments.measurements).measurements if arguments.measurements else []
-    result, reason = judge(arguments.condition, measurements, now_ns, position)
+    result, reason = evaluate_text(arguments.condition, measurements, now_ns, site=position)
     if arguments.json:
         print(json.dumps({"result": result, "reason": reason}))
     elif result == "error":
@@ -60,20 +60,6 @@ def run(arguments: Namespace) -> int:
     else:
         print(f"unknown: {shown(reason, LONGEST_REASON)}" if result == "unknown" else result)
     return 1 if result == "error" else 0
-
-
-def judge(condition: str, measurements: Iterable[Measurement], now_ns: int, position: Site | None) -> tuple[str, str]:
-    """Return `true`, `false`, `unknown` or `error`, and the reason of the last two."""
-    try:
-        verdict = evaluate_condition(condition, measurements, now_ns, site=position)
-    except RuleError as error:
-        place = f"line {error.line}, column {error.column}: " if error.line else ""
-        return "error", f"{place}{error}"
-    if verdict.error:
-        return "error", verdict.reason
-    if verdict.value is None:
-        return "unknown", verdict.reason
-    return ("true" if verdict.value else "false"), ""
 
 
 def _position(arguments: Namespace) -> Site | None:
@@ -120,7 +106,7 @@ def _case(
         measurements = known[name] = _measurements(listed)
     else:
         raise InputError(f"no data set {name!r}")
-    return judge(condition, measurements, now_ns, position)
+    return evaluate_text(condition, measurements, now_ns, site=position)
 
 
 def _measurements(listed: object) -> list[Measurement]:

@@ -52,7 +52,7 @@ def run(arguments: Namespace) -> int:
 
 
 def _replay(arguments: Namespace, job: Job, goal: ScienceGoal, vsn: str) -> int:
-    from edgesched.core.plan import PlanSettings
+    from edgesched.core.plan.settings import PlanSettings
     from edgesched.replay.cluster import PodLives
     from edgesched.replay.driver import names_read, replay
     from edgesched.replay.history import History, read_history

@@ -14,11 +14,12 @@ from typing import Final
 
 from edgesched.core.jobs import UntilTrue, parse_criterion
 from edgesched.core.model import Instant, Measurement, Plugin, PluginSpec, ScienceGoal
-from edgesched.core.plan import NodeState, PlanSettings, next_deadline, step
 from edgesched.core.plan.announce import LAST_EXECUTION
 from edgesched.core.plan.effects import DeletePod, Effect, FetchLog, LaunchPod
 from edgesched.core.plan.events import Booted, Event, GoalsReceived, Measured, PodsListed, Woke
-from edgesched.core.plan.state import PluginKey, PluginState, RuleState
+from edgesched.core.plan.settings import PlanSettings
+from edgesched.core.plan.state import NodeState, PluginKey, PluginState, RuleState
+from edgesched.core.plan.step import next_deadline, step
 from edgesched.core.rules import compile_condition, parse_rule
 from edgesched.core.windows import WindowStore
 from edgesched.errors import InputError, RuleError

@@ -9,19 +9,20 @@ means that it runs and probably not as its author thinks. docs/jobs.md lists eve
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from typing import Final
 
 from edgesched.core.findings import Finding, Severity
-from edgesched.core.jobs.check_plugins import check_plugins
+from edgesched.core.jobs.check_plugins import PLACEHOLDER, check_plugins
 from edgesched.core.jobs.criteria import NotEnforced, Runs, UntilTrue, parse_criterion
-from edgesched.core.jobs.document import Scalar
+from edgesched.core.jobs.document import Mapping, Scalar
 from edgesched.core.jobs.job import ParsedJob, Path, parse_job
+from edgesched.core.rules import check_rule, compile_condition, parse_rule
 from edgesched.core.suggest import did_you_mean
 from edgesched.errors import RuleError
 
 JOB_STATES: Final = ("Created", "Drafted", "Submitted", "Running", "Completed", "Suspended", "Removed")
 _VSN = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
-_PLACEHOLDER = re.compile(r"\{\{[^{}]*\}\}|\$\{?[A-Za-z_]\w*\}?|<[^<>]*>")
 _TEMPLATE = re.compile(r"\{\{[^{}]*\}\}")
 _EMAIL = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s]+")
 
@@ -34,7 +35,7 @@ def check_job(text: str, filename: str = "") -> list[Finding]:
 def check_parsed_job(parsed: ParsedJob) -> list[Finding]:
     """Check a job that is already read; the findings of the reading come first where they share a place."""
     checker = _Checker(parsed)
-    if () in parsed.places:
+    if isinstance(parsed.places.get(()), Mapping):
         checker.run()
     return sorted(checker.findings, key=lambda finding: (finding.line, finding.column))
 
@@ -46,13 +47,13 @@ class _Checker:
         self.parsed = parsed
         self.job = parsed.job
         self.findings = list(parsed.findings)
-        self._names = tuple(plugin.name for plugin in parsed.job.plugins if plugin.name)
+        self._names = tuple(plugin.name for plugin in parsed.job.plugins)
         self._wrong_fields = {(finding.line, finding.column) for finding in parsed.findings}
 
     def run(self) -> None:
         self._check_name()
         self._check_nodes()
-        if not self.job.plugins:
+        if not self.job.plugins and not self._is_reported("plugins"):
             self._find("error", "job.plugins.none", "the job has no plugins", ("plugins",), "list them under plugins:")
         self.findings += check_plugins(self.parsed)
         self._check_rules()
@@ -61,13 +62,16 @@ class _Checker:
 
     def _check_name(self) -> None:
         name = self.job.name
+        if self._is_reported("name"):
+            return
         if not name:
             self._find("error", "job.name.missing", "the job has no name", ("name",), "write `name: NAME`")
-        elif _PLACEHOLDER.fullmatch(name) and not self._is_reported("name"):
+        elif PLACEHOLDER.fullmatch(name):
             self._find("error", "job.placeholder", f"{name} is a placeholder", ("name",), "put the name in its place")
 
     def _check_nodes(self) -> None:
-        if not self.job.nodes and not self.job.node_tags and not self._is_reported("nodes"):
+        selects = self.job.nodes or self.job.node_tags or self._is_reported("nodes") or self._is_reported("nodeTags")
+        if not selects:
             self._find(
                 "error", "job.nodes.none", "the job selects no node", ("nodes",),
                 "write each node's VSN as a key under nodes, as in `W023:`, or tags under nodeTags",
@@ -94,40 +98,38 @@ class _Checker:
                 "warning", "job.rules.none", "the job has no science rules, so nothing ever runs", ("scienceRules",),
                 "write `schedule(PLUGIN): cronjob('PLUGIN', '*/10 * * * *')` under scienceRules",
             )  # fmt: skip
-        from edgesched.core.rules import check_rule, parse_rule
-
-        scheduled: set[str] = set()
-        unread = not self.job.science_rules
-        seen: dict[str, int] = {}
-        for index, text in enumerate(self.job.science_rules):
-            path: Path = ("scienceRules", index)
-            template = _TEMPLATE.search(text)
-            if self._is_reported(*path):
-                unread = True
-                continue
-            if template:
-                unread = True
-                place = self.parsed.place(*path, offset=template.start())
-                self._add(
-                    "error", "job.placeholder", f"{template[0]} is a placeholder", "put the value in its place", place
-                )
-                continue
-            if text in seen:
-                message = f"the same rule stands in scienceRules[{seen[text]}]"
-                self._find("warning", "rule.duplicate", message, path, "remove one of them")
-            seen.setdefault(text, index)
-            self._place_findings(check_rule(text, plugins=self._names), text, path)
-            try:
-                rule = parse_rule(text)
-            except RuleError:
-                unread = True
-            else:
-                if rule.action == "schedule":
-                    scheduled.add(rule.object)
-        if not unread:
+        scheduled = {self._check_rule(index, text) for index, text in enumerate(self.job.science_rules)}
+        if self.job.science_rules and None not in scheduled:
             self._check_scheduled(scheduled)
 
-    def _check_scheduled(self, scheduled: set[str]) -> None:
+    def _check_rule(self, index: int, text: str) -> str | None:
+        """Check a rule; return the plugin that it schedules, empty when it schedules none, None when it is unclear."""
+        path: Path = ("scienceRules", index)
+        if self._is_reported(*path):
+            return None
+        template = _TEMPLATE.search(text)
+        if template:
+            place = self.parsed.place(*path, offset=template.start())
+            message = f"{template[0]} is a placeholder"
+            self._add("error", "job.placeholder", message, "put the value in its place", place)
+            return None
+        first = self.job.science_rules.index(text)
+        if first < index:
+            message = f"the same rule stands in scienceRules[{first}]"
+            self._find("warning", "rule.duplicate", message, path, "remove one of them")
+        names = self._names if all(self._names) else None
+        for found in check_rule(text, plugins=names):
+            place = self.parsed.place(*path, offset=offset_in(text, found.line, found.column))
+            self._add(found.severity, found.code, found.message, found.hint, place)
+        try:
+            rule = parse_rule(text)
+        except RuleError:
+            return None
+        if rule.action != "schedule":
+            return ""
+        return rule.object if rule.object in self._names else None
+
+    def _check_scheduled(self, scheduled: Collection[str | None]) -> None:
         for index, plugin in enumerate(self.job.plugins):
             if plugin.name and plugin.name not in scheduled:
                 hint = f"add a rule, as in `schedule({plugin.name}): cronjob('{plugin.name}', '*/10 * * * *')`"
@@ -146,8 +148,6 @@ class _Checker:
             elif isinstance(criterion, Runs) and criterion.plugin not in self._names:
                 reason, hint = f"the job has no plugin {criterion.plugin}", did_you_mean(criterion.plugin, self._names)
             elif isinstance(criterion, UntilTrue):
-                from edgesched.core.rules import compile_condition
-
                 try:
                     compile_condition(criterion.condition)
                 except RuleError as error:
@@ -170,15 +170,12 @@ class _Checker:
             message = "notificationOn needs an email address"
             self._find("error", "job.email.missing", message, ("notificationOn",), "write `email: ADDRESS`")
         elif self.job.email and not _EMAIL.fullmatch(self.job.email):
-            self._find("error", "job.email", f"{self.job.email!r} is no email address", ("email",))
-
-    def _place_findings(self, findings: list[Finding], text: str, path: Path) -> None:
-        for found in findings:
-            place = self.parsed.place(*path, offset=offset_in(text, found.line, found.column))
-            self._add(found.severity, found.code, found.message, found.hint, place)
+            self._find("error", "job.email", f"{self.job.email!r} is no email address", ("email",), "write NAME@HOST")
 
     def _is_reported(self, *path: str | int) -> bool:
-        """Say whether the reading has already found a fault exactly there."""
+        """Say whether the reading has already found a fault exactly there, or the key that was meant for it."""
+        if path in self.parsed.misspelt:
+            return True
         return path in self.parsed.places and self.parsed.place(*path) in self._wrong_fields
 
     def _find(self, severity: Severity, code: str, message: str, path: Path, hint: str = "") -> None:

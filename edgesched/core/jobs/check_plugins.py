@@ -21,8 +21,10 @@ LONGEST_NAME: Final = 63
 LONGEST_REFERENCE_NAME: Final = 56
 """The reference puts a hyphen and 6 letters behind the name and the result into a label."""
 
+PLACEHOLDER: Final = re.compile(r"\{\{[^{}]*\}\}|\$\{?[A-Za-z_]\w*\}?|<[^<>]*>")
+"""What template engines, shells and documentation write where a value belongs."""
+
 _NAME = re.compile(r"[a-z0-9-]+")
-_PLACEHOLDER = re.compile(r"\{\{[^{}]*\}\}|\$\{?[A-Za-z_]\w*\}?|<[^<>]*>")
 _BLANK_TO_FILL = re.compile(r"<[A-Z][A-Z0-9_]+>")
 _SHIPPED_TAG = re.compile(r".*\d+\.\d+\.\d+.*|latest|test")
 _SECRET_LIKE = re.compile(r"\s*\{+\s*secrets?\b.*", re.IGNORECASE)
@@ -62,7 +64,8 @@ class _Plugin:
     def check_name(self, seen: dict[str, int]) -> None:
         name, index = self._plugin.name, self._path[1]
         if not name:
-            self._find("error", "plugin.name.missing", "the plugin has no name", ("name",), "write `- name: NAME`")
+            if not self._is_reported("name"):
+                self._find("error", "plugin.name.missing", "the plugin has no name", ("name",), "write `- name: NAME`")
             return
         if name in seen:
             message = f"plugins[{seen[name]}] has the name {name} too"
@@ -91,7 +94,7 @@ class _Plugin:
                 hint = "write `pluginSpec:` and, indented under it, `image: NAME:VERSION`"
                 self._find("error", "plugin.image.missing", "the plugin does not say which image to run", path, hint)
             return
-        placeholder = _PLACEHOLDER.search(image)
+        placeholder = PLACEHOLDER.search(image)
         if placeholder:
             message = f"the image has the placeholder {placeholder[0]}"
             self._find("error", "job.placeholder", message, path, "put the value in its place")
@@ -153,6 +156,8 @@ class _Plugin:
 
     def _is_reported(self, *path: str | int) -> bool:
         whole = (*self._path, *path)
+        if whole in self._parsed.misspelt:
+            return True
         return whole in self._parsed.places and self._parsed.place(*whole) in self._wrong
 
     def _find(self, severity: Severity, code: str, message: str, path: Path, hint: str = "") -> None:

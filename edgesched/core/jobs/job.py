@@ -37,7 +37,8 @@ class ParsedJob:
     """A job, as far as it could be read, and what is wrong with its form.
 
     `places` holds the node of the file for each field that is there, `keys` the key that stands before it.
-    `findings` are in the file's order.
+    `findings` are in the file's order. `misspelt`: fields that an unknown key was probably meant for; that they are
+    missing needs no saying.
     """
 
     job: Job
@@ -45,6 +46,7 @@ class ParsedJob:
     findings: tuple[Finding, ...] = ()
     places: ReadOnly[Path, Node] = field(default_factory=dict)
     keys: ReadOnly[Path, Scalar] = field(default_factory=dict)
+    misspelt: frozenset[Path] = frozenset()
 
     @property
     def is_job(self) -> bool:
@@ -78,7 +80,7 @@ def parse_job(text: str, filename: str = "") -> ParsedJob:
     else:
         job = reader.job(document.root)
     reader.findings.sort(key=lambda finding: (finding.line, finding.column))
-    return ParsedJob(job, filename, tuple(reader.findings), reader.places, reader.keys)
+    return ParsedJob(job, filename, tuple(reader.findings), reader.places, reader.keys, frozenset(reader.misspelt))
 
 
 class _Reader:
@@ -88,6 +90,7 @@ class _Reader:
         self.findings = list(document.findings)
         self.places: dict[Path, Node] = {}
         self.keys: dict[Path, Scalar] = {}
+        self.misspelt: set[Path] = set()
 
     def job(self, root: Node) -> Job:
         self.places[()] = root
@@ -163,8 +166,9 @@ class _Reader:
         for key, value in node.entries:
             name = known.canonical(key.text)
             if name is None:
-                message, hint = explain_unknown(key.text, known, [other.text for other, _ in node.entries])
-                self._find("job.key.unknown", message, key, hint)
+                unknown = explain_unknown(key.text, known, [other.text for other, _ in node.entries])
+                self._find("job.key.unknown", unknown.message, key, unknown.hint)
+                self.misspelt.add((*path, unknown.meant))
             elif name in fields:
                 message = f"{key.text} is given twice, also as {self.keys[*path, name].text}"
                 self._find("job.key.twice", message, key, "keep one of them")

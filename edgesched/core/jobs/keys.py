@@ -59,19 +59,29 @@ _OLD_KEYS: Final = {
 }
 
 
-def explain_unknown(key: str, known: KeySet, siblings: Iterable[str]) -> tuple[str, str]:
-    """Return message and hint for a key that is not in `known`; `siblings` are the keys of the same map."""
+@dataclass(frozen=True, slots=True)
+class UnknownKey:
+    """What to say of an unknown key. `meant`: the field that it was probably meant for, empty when nobody knows."""
+
+    message: str
+    hint: str
+    meant: str = ""
+
+
+def explain_unknown(key: str, known: KeySet, siblings: Iterable[str]) -> UnknownKey:
+    """Explain a key that is not in `known`; `siblings` are the keys of the same map."""
     shown = key if len(key) <= 60 else key[:57] + "..."
     message = f"unknown key {shown!r}"
     if key.lower() in _OLD_KEYS:
-        return message, _OLD_KEYS[key.lower()]
+        return UnknownKey(message, _OLD_KEYS[key.lower()], "name" if key == "plugin_name" else "")
     if known is JOB and _VSN.fullmatch(key):
-        return message, f"if {key} is a node, indent it by 2 blanks under nodes"
+        return UnknownKey(message, f"if {key} is a node, indent it by 2 blanks under nodes", "nodes")
     present = {known.canonical(sibling) for sibling in siblings}
     meant = nearest(key, known.own)
     if meant is not None and meant not in present:
-        return message, did_you_mean(key, known.own)
+        return UnknownKey(message, did_you_mean(key, known.own), meant)
     for other, place in _PLACES:
         if other is not known and key in other.spellings:
-            return message, f"{other.spellings[key]} {place}"
-    return message, f"known keys: {', '.join(known.own)}"
+            wanted = "pluginSpec" if known is PLUGIN and other is SPEC else ""
+            return UnknownKey(message, f"{other.spellings[key]} {place}", wanted)
+    return UnknownKey(message, f"known keys: {', '.join(known.own)}")
