@@ -26,6 +26,8 @@ from .series import Series
 from .verdict import Unknown
 
 _MIRRORED: Final = {"<": ">", "<=": ">=", ">": "<", ">=": "<=", "==": "==", "!=": "!="}
+_COSTS: Final[dict[type, int]] = {ast.Call: 3, ast.Sequence: 2, ast.Comprehension: 4}
+"""Steps of a node inside a loop, where it is not one."""
 _KEPT_KINDS: Final = frozenset(("bool", "int", "float", "number", "str", "series"))
 
 
@@ -366,7 +368,7 @@ class Binder:
         element = self.bind(node.element)
         self._scopes.pop()
         inner = [node.element, *(condition for clause in node.clauses for condition in clause.conditions)]
-        cost = sum(1 for each in inner for _ in ast.walk(each))
+        cost = 2 + sum(_COSTS.get(type(part), 1) for each in inner for part in ast.walk(each))
         loop = Loop(tuple(rounds), element.run, self._slots, self.budget, cost)
         return loop, [*self._without_variables([*parts, element])]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from keyword import kwlist
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from lark import Token
 
@@ -14,6 +14,9 @@ from . import ast, literals
 
 KEYWORDS = frozenset(kwlist)
 """Python's keywords: no variable has one of these names."""
+
+MAX_DEPTH: Final = 64
+"""How deep a tree may be."""
 
 Parts = list[Any]
 
@@ -98,6 +101,7 @@ class Builder:
 
     def call(self, parts: Parts) -> ast.Call:
         function, _, *arguments = parts
+        _refuse_chain(function)
         args: list[ast.Node] = []
         keywords: list[ast.Keyword] = []
         for argument in arguments:
@@ -113,6 +117,7 @@ class Builder:
 
     def subscript(self, parts: Parts) -> ast.Subscript:
         value, bracket, index = parts
+        _refuse_chain(value)
         return ast.Subscript(value, index, line=bracket.line, column=bracket.column)
 
     def slice(self, parts: Parts) -> ast.Slice:
@@ -129,6 +134,7 @@ class Builder:
 
     def attribute(self, parts: Parts) -> ast.Attribute:
         value, dot, name = parts
+        _refuse_chain(value)
         return ast.Attribute(value, str(name), line=dot.line, column=dot.column)
 
     def list_display(self, parts: Parts) -> ast.Sequence:
@@ -162,6 +168,22 @@ class Builder:
 
     def target_tuple(self, parts: Parts) -> ast.Target:
         return ast.Target(tuple(parts), line=parts[0].line, column=parts[0].column)
+
+
+def _refuse_chain(value: ast.Node) -> None:
+    """Refuse `a[0][0]...` while it is being read, so that a long one costs no more than a short one."""
+    length, found = 0, value
+    while True:
+        match found:
+            case ast.Subscript() | ast.Attribute():
+                found = found.value
+            case ast.Call():
+                found = found.function
+            case _:
+                return
+        length += 1
+        if length >= MAX_DEPTH:
+            raise _refused(f"the condition is more than {MAX_DEPTH} levels deep", value)
 
 
 def _generator(made: tuple[ast.Node, tuple[ast.Clause, ...]]) -> ast.Comprehension:

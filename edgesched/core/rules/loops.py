@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from .arithmetic import class_shown
-from .budget import Budget
+from .budget import MAX_STEPS, Budget
 from .comparison import truth
 from .part import Run
 from .verdict import Unknown
@@ -80,7 +80,13 @@ class Loop:
 
     def listed(self, now: int) -> list[Any]:
         """The list. Raises Unknown when a condition or an element is unknown."""
-        return list(self.generated(now))
+        found = []
+        element = self.element
+        for why in self._matches(0, now, self.rounds[0].items(now)):
+            if why is not None:
+                raise Unknown(why)
+            found.append(element(now))
+        return found
 
     def generated(self, now: int) -> Iterator[Any]:
         """The items, lazily; the first iterable is evaluated at once, as in Python."""
@@ -116,6 +122,9 @@ class Loop:
         """Bind one combination of items after the other; yields None, or why a condition is unknown."""
         this = self.rounds[level]
         last = level == len(self.rounds) - 1
+        if last and not this.conditions and not this.target.parts:
+            yield from self._plain(this.target.slot, items)
+            return
         for item in items:
             self.budget.charge(self.cost)
             try:
@@ -130,3 +139,13 @@ class Loop:
                 yield None
             else:
                 yield from self._matches(level + 1, now, inner)
+
+    def _plain(self, slot: int, items: Iterable[Any]) -> Iterator[None]:
+        """The innermost `for` when it binds one name and has no conditions."""
+        budget, slots, cost = self.budget, self.slots, self.cost
+        for item in items:
+            budget.steps += cost
+            if budget.steps > MAX_STEPS:
+                budget.charge(0)
+            slots[slot] = item
+            yield None

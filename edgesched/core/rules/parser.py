@@ -16,10 +16,9 @@ from lark.exceptions import UnexpectedCharacters, UnexpectedToken
 from edgesched.errors import RuleSyntaxError
 
 from . import ast, syntax_hints
-from .builder import Builder
+from .builder import MAX_DEPTH, Builder
 
 MAX_BYTES: Final = 4096
-MAX_DEPTH: Final = 64
 MAX_NODES: Final = 1000
 
 _TOKENS = re.compile(
