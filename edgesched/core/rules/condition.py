@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from edgesched.core.model import MINUTE_NS
 from edgesched.core.shown import shown
-from edgesched.core.windows import WindowSpec
+from edgesched.core.windows import Window, WindowSpec
 from edgesched.errors import RuleTypeError
 
 from . import ast, cron, parser, printer
@@ -131,7 +131,10 @@ class Bound:
         part = self._binder.bind(node)
         self._budget.steps = 0
         verdict = _judged(part.run, now_ns)
+        # a clause that is no comparison of single values is made of its windows' values
         details = [self._operands(node, now_ns)] if isinstance(node, ast.Compare) else []
+        if not isinstance(node, ast.Compare):
+            details += [_window_text(window, now_ns) for window in part.windows]
         for window in part.windows:
             if not window.covered(now_ns):
                 seen, whole = duration_text(_rounded(window.observed_ns(now_ns))), duration_text(window.spec.since_ns)
@@ -239,6 +242,20 @@ def _value_text(value: Any) -> str:
         if not isinstance(value, list | tuple)
         else (f"{class_shown(value)} of {len(value)}")
     )
+
+
+def _window_text(window: Window, now_ns: int) -> str:
+    """Say what a window holds: `env.temperature is 31.5`, `env.rain: 6 values from 0 to 36, the last 12`."""
+    name = f"rate of {window.spec.name}" if window.spec.kind == "rate" else window.spec.name
+    values = window.values(now_ns)
+    if not values:
+        return f"{name} has no values"
+    last = _value_text(values[-1])
+    if len(values) == 1:
+        return f"{name} is {last}"
+    numbers = [value for value in values if isinstance(value, int | float)]
+    range_text = f" from {_value_text(min(numbers))} to {_value_text(max(numbers))}" if numbers else ""
+    return f"{name}: {len(values)} values{range_text}, the last {last}"
 
 
 def _rounded(ns: int) -> int:
