@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterator
 from dataclasses import replace
 from typing import Final
@@ -17,6 +18,7 @@ from .literal_args import NAME
 from .parameters import check_parameters
 from .rule import parse_rule
 
+_TEMPLATE = re.compile(r"[${}<>]|\.\.\.")
 _WHAT: Final = {"schedule": "plugin", "publish": "measurement", "set": "key"}
 
 
@@ -44,6 +46,9 @@ def _object(rule: ScienceRule, plugins: Collection[str] | None) -> Iterator[Find
     if not name:
         message = f"the rule names no {_WHAT[rule.action]}"
         yield Finding("error", "rule.object", message, f"write {rule.action}(name): condition", 1, column)
+    elif _TEMPLATE.search(name):
+        message = f"{name[:60]}: a template was not filled in"
+        yield Finding("error", "rule.object", message, f"write the name of the {_WHAT[rule.action]}", 1, column)
     elif rule.action == "schedule" and plugins is not None and name not in plugins:
         hint = did_you_mean(name, plugins) or (f"plugins are {', '.join(sorted(plugins)[:10])}" if plugins else "")
         yield Finding("error", "rule.plugin", f"the job has no plugin {name[:60]}", hint, 1, column)
