@@ -120,19 +120,17 @@ class Moments(ExactSum):
 
     def add(self, x: float) -> None:
         """Add a value."""
-        n = self._scaled(x, 1)
+        y = x * self._scale
+        n = int(y) if y.is_integer() else self._slow(x, 1)
         self._total += n
         self._squares += n * n
 
     def remove(self, x: float) -> None:
         """Take away a value that was added."""
-        n = self._scaled(x, -1)
+        y = x * self._scale
+        n = int(y) if y.is_integer() else self._slow(x, -1)
         self._total -= n
         self._squares -= n * n
-
-    def _scaled(self, x: float, step: int) -> int:
-        y = x * self._scale
-        return int(y) if y.is_integer() else self._slow(x, step)
 
     def _rescale(self, bits: int) -> None:
         super()._rescale(bits)
