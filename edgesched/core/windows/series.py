@@ -71,3 +71,5 @@ class Series:
         """Forget the oldest `count` samples; no cursor's part may hold one of them."""
         del self.times[:count], self.values[:count]
         self.base += count
+        if isinstance(self.values, list) and all(value.__class__ is float for value in self.values):
+            self.values = array("d", self.values)

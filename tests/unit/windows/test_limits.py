@@ -104,6 +104,20 @@ def test_old_samples_are_cut() -> None:
     assert window.count(NOW + 5000 * SECOND_NS) == 60
 
 
+def test_numbers_are_compact_again_after_a_string() -> None:
+    """One value that is no number does not make its series large for ever."""
+    store = WindowStore()
+    window = store.require(WindowSpec("x", 60 * SECOND_NS), NOW)
+    for i in range(400):
+        store.append(Measurement("x", NOW + i * SECOND_NS, "oops" if i == 5 else 1.0, {}), NOW + i * SECOND_NS)
+        if i == 50:
+            (series,) = store.series("x")
+            assert isinstance(series.values, list)
+    (series,) = store.series("x")
+    assert series.values.typecode == "d"
+    assert window.sum(NOW + 400 * SECOND_NS) == 60.0
+
+
 def test_metas_in_changing_order_are_one_series() -> None:
     """The order of keys on the wire makes no series, and what is remembered of it is bounded."""
     store = WindowStore()
