@@ -35,7 +35,7 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 class ApiError(RefusedError):
     """A request is refused. `status`: HTTP status; `extra`: more keys of the error object."""
 
-    def __init__(self, status: int, message: str, *, hint: str = "", **extra: Any) -> None:
+    def __init__(self, status: int, message: str, /, *, hint: str = "", **extra: Any) -> None:
         super().__init__(message, hint=hint, status=status)
         self.extra = extra
 

@@ -150,10 +150,10 @@ def node_rows(connection: Connection, job_id: int) -> list[Row[Any]]:
     return list(connection.execute(sa.select(table).where(table.c.job_id == job_id).order_by(table.c.vsn)))
 
 
-def run_rows(connection: Connection, job_id: int, since_ns: int = 0) -> list[Row[Any]]:
-    """Return the rows of a job's last runs that were queued at or after `since_ns`, newest first."""
+def run_rows(connection: Connection, job_id: int) -> list[Row[Any]]:
+    """Return the rows of a job's last runs, newest first."""
     table = schema.runs
-    query = sa.select(table).where(table.c.job_id == job_id, table.c.queued_ns >= since_ns)
+    query = sa.select(table).where(table.c.job_id == job_id)
     return list(connection.execute(query.order_by(table.c.queued_ns.desc(), table.c.id.desc()).limit(MOST_RUNS)))
 
 

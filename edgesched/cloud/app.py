@@ -75,7 +75,7 @@ def make_app(parts: Parts) -> web.Application:
         else:
             app.router.add_route(route.method, route.path, route.handler)
     app.cleanup_ctx.append(_background)
-    app.on_shutdown.append(_reset_streams)
+    app.on_shutdown.append(_end_streams)
     return app
 
 
@@ -97,8 +97,9 @@ async def _background(app: web.Application) -> AsyncIterator[None]:
     await parts.store.close()
 
 
-async def _reset_streams(app: web.Application) -> None:
+async def _end_streams(app: web.Application) -> None:
     app[PARTS].streams.close()
+    app[PARTS].watchers.close()
 
 
 async def _sweep_forever(parts: Parts) -> None:

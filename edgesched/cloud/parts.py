@@ -28,6 +28,7 @@ class Watchers:
 
     def __init__(self) -> None:
         self._events: dict[int, set[asyncio.Event]] = {}
+        self.closed = False
 
     def __len__(self) -> int:
         return sum(len(events) for events in self._events.values())
@@ -44,6 +45,13 @@ class Watchers:
         watching.discard(event)
         if not watching:
             self._events.pop(job_id, None)
+
+    def close(self) -> None:
+        """Wake everybody for the last time."""
+        self.closed = True
+        for events in self._events.values():
+            for event in events:
+                event.set()
 
     def changed(self, job_id: int) -> None:
         """Wake who looks at a job or at the list."""

@@ -16,6 +16,7 @@ Openings are paced, so that the first lists after a restart go out over seconds 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import random
 import socket
@@ -34,6 +35,7 @@ EVENT: Final = "sys.scheduler.status.goal.updated"
 OLD_NODE_LIMIT: Final = 64 * 1024
 PER_SECOND: Final = 1000
 PATIENCE_S: Final = 60.0
+SEND_BUFFER: Final = 128 * 1024
 RESET: Final = struct.pack("ii", 1, 0)
 HEADERS: Final = {
     "Content-Type": "text/event-stream",
@@ -79,6 +81,7 @@ class StreamHub:
         self._limit = limit
         self._by_node: dict[str, dict[_Stream, None]] = {}
         self._slots: list[dict[_Stream, None]] = [{} for _ in range(self._keepalive_s)]
+        self._large: set[str] = set()
         self._open = 0
         self._opened = 0
         self._next_opening_s = 0.0
@@ -116,15 +119,14 @@ class StreamHub:
         transport = request.transport
         if transport is None:
             return response
-        transport.set_write_buffer_limits(0)
+        _bound_buffers(transport)
         self._opened += 1
         stream = _Stream(response, transport, node, self._opened % self._keepalive_s)
         self._by_node.setdefault(node, {})[stream] = None
         self._slots[stream.slot][stream] = None
         try:
-            await self._send_when_behind(stream)
-        except ConnectionError:
-            pass  # the reader went away
+            with contextlib.suppress(ConnectionError):  # the reader went away
+                await self._send_when_behind(stream)
         finally:
             self._forget(stream)
         return response
@@ -165,9 +167,16 @@ class StreamHub:
             if not streams:
                 continue
             text = self._board.text(node)
-            if len(text) > OLD_NODE_LIMIT - 256:
-                log.warning("goals.large node=%s bytes=%d hint=nodes of the reference cannot read it", node, len(text))
+            self._note_size(node, len(text))
             self._send(streams, _chunk(frame(text)))
+
+    def _note_size(self, node: str, size: int) -> None:
+        """Warn once when a list becomes too large for old nodes."""
+        if size <= OLD_NODE_LIMIT - 256:
+            self._large.discard(node)
+        elif node not in self._large:
+            self._large.add(node)
+            log.warning("goals.large node=%s bytes=%d hint=nodes of the reference cannot read it", node, size)
 
     def _send(self, streams: Iterable[_Stream], chunk: bytes) -> None:
         for stream in streams:
@@ -196,9 +205,17 @@ class StreamHub:
         for slot in self._slots:
             for stream in slot:
                 connection = stream.transport.get_extra_info("socket")
-                if connection is not None:
+                with contextlib.suppress(OSError):  # closed a moment ago
                     connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
                 stream.transport.abort()
+
+
+def _bound_buffers(transport: asyncio.Transport) -> None:
+    """Keep what waits for a slow reader small, in the process and in the kernel, so that it is soon up to date."""
+    transport.set_write_buffer_limits(0)
+    connection = transport.get_extra_info("socket")
+    with contextlib.suppress(OSError):
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
 
 
 def _chunk(payload: bytes) -> bytes:

@@ -56,7 +56,7 @@ def draft_findings(reading: Reading) -> list[Finding]:
     return [_as_warning(found) if found.code in INCOMPLETE else found for found in reading.findings]
 
 
-def refuse_errors(findings: list[Finding], **extra: Any) -> list[Finding]:
+def refuse_errors(findings: list[Finding], /, **extra: Any) -> list[Finding]:
     """Return the warnings among findings. Raises ApiError 400 with all errors and their places when there are any."""
     if not has_errors(findings):
         return findings

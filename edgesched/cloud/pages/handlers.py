@@ -54,7 +54,7 @@ class Pages:
 
         def read(connection: Connection) -> tuple[JobRecord, list[Row[Any]], list[Row[Any]]]:
             record = jobs.load(connection, job_id)
-            return record, node_rows(connection, job_id), run_rows(connection, job_id, now_ns - TIMELINE_NS)
+            return record, node_rows(connection, job_id), _last_day(run_rows(connection, job_id))
 
         record, nodes, runs = await self._parts.store.read(read)
         return _html(job_page(record, nodes, runs, now_ns))
@@ -78,7 +78,7 @@ class Pages:
         try:
             await response.prepare(request)
             await response.write(b": open\n\n")
-            while True:
+            while not watchers.closed:
                 try:
                     await asyncio.wait_for(event.wait(), QUIET_S)
                 except TimeoutError:
@@ -88,9 +88,10 @@ class Pages:
                 await response.write(b"event: changed\ndata: {}\n\n")
                 await asyncio.sleep(PAUSE_S)
         except ConnectionError:
-            return response
+            pass  # the reader went away
         finally:
             watchers.leave(job_id, event)
+        return response
 
     async def static(self, request: web.Request) -> web.Response:
         """`GET /static/{file}`: the style and the script."""
@@ -98,6 +99,11 @@ class Pages:
         if name not in self._static:
             raise ApiError(404, "no such file")
         return web.Response(body=self._static[name], content_type=STATIC[name], charset="utf-8", headers=SECURITY)
+
+
+def _last_day(runs: list[Row[Any]]) -> list[Row[Any]]:
+    """Return the runs of the day before the newest one; `runs`: newest first."""
+    return [run for run in runs if run.queued_ns >= runs[0].queued_ns - TIMELINE_NS]
 
 
 def _html(text: str) -> web.Response:

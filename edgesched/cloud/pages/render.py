@@ -7,7 +7,7 @@ from typing import Any, Final
 from sqlalchemy import Row
 
 from edgesched.cloud.jobs import JobRecord
-from edgesched.cloud.lifecycle import PAST, JobState
+from edgesched.cloud.lifecycle import IN_FORCE, PAST, JobState
 from edgesched.cloud.pages.markup import esc, page, span_text, state_mark, table, time_mark
 from edgesched.cloud.pages.timeline import timeline
 
@@ -60,7 +60,7 @@ def job_page(record: JobRecord, nodes: list[Row[Any]], runs: list[Row[Any]], now
     body = [
         f"<h1>{esc(title)}</h1>\n<dl>{listed}</dl>\n",
         "<h2>Runs</h2>\n",
-        timeline(runs, now_ns),
+        timeline(runs, _end_ns(record, runs, now_ns)),
         _failures(runs),
         _runs(runs),
         "<h2>Nodes</h2>\n",
@@ -73,6 +73,13 @@ def job_page(record: JobRecord, nodes: list[Row[Any]], runs: list[Row[Any]], now
         _texts(record.document.get("success_criteria"), "None: the job runs until it is removed."),
     ]
     return page(title, "".join(body), live=f"/jobs/{record.id}/live")
+
+
+def _end_ns(record: JobRecord, runs: list[Row[Any]], now_ns: int) -> int:
+    """Return where the timeline ends: now, or with the last run of a job that is out of force."""
+    if record.standing.state in IN_FORCE or not runs:
+        return now_ns
+    return max(run.ended_ns or now_ns for run in runs)
 
 
 def _failures(runs: list[Row[Any]]) -> str:

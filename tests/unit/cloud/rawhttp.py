@@ -28,6 +28,7 @@ class RawServer:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self._listening.shutdown(socket.SHUT_RDWR)  # ends the waiting accept, which would go on after a close
         self._listening.close()
         for connection in self._connections:
             with contextlib.suppress(OSError):
