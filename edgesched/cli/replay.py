@@ -28,7 +28,7 @@ def add_parser(commands: _SubParsersAction[ArgumentParser]) -> None:
     parser.add_argument("--to", dest="to_ns", type=_moment, metavar="T", help="end (RFC 3339; last measurement)")
     parser.add_argument("--node", metavar="VSN", help="node to be (the job's first node)")
     parser.add_argument("--site", type=_site, metavar="LAT,LON", help="position of the node, for sun times")
-    parser.add_argument("--run-time", type=_seconds, default=60.0, metavar="S", help="how long plugins run (60 s)")
+    parser.add_argument("--run-time", type=_seconds, default=30.0, metavar="S", help="how long plugins run (30 s)")
     parser.add_argument("--plot", metavar="FILE", help="write a picture, .svg or .png")
     parser.add_argument("--rows", type=int, default=200, metavar="N", help="rows of the table (200; 0: all)")
     parser.add_argument("--json", action="store_true", help="print one JSON document")

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from html import escape
+from itertools import groupby
 from typing import Final, Literal
 
 FONT_PX: Final = 12
@@ -63,19 +65,37 @@ class Canvas:
             f'<svg xmlns="http://www.w3.org/2000/svg" {size} font-family="monospace" font-size="{FONT_PX}">',
             f"<title>{_escaped(self.title)}</title>",
             f'<rect width="{self.width}" height="{self.height}" fill="#ffffff"/>',
-            *map(_svg, self.shapes),
+            *_elements(self.shapes),
             "</svg>",
         ]
         return "\n".join(parts) + "\n"
 
 
-def _svg(shape: Shape) -> str:
+def _elements(shapes: Iterable[Shape]) -> Iterator[str]:
+    """Write shapes; lines of one color that follow each other become one path."""
+    for key, group in groupby(shapes, key=lambda shape: shape.color if isinstance(shape, Line) else None):
+        if key is None:
+            yield from (_element(shape) for shape in group if not isinstance(shape, Line))
+        else:
+            lines = (line for line in group if isinstance(line, Line))
+            yield f'<path d="{_path(lines)}" stroke="{key}" fill="none"/>'
+
+
+def _path(lines: Iterable[Line]) -> str:
+    parts: list[str] = []
+    at = (-1, -1)
+    for line in lines:
+        if at != (line.x1, line.y1):
+            parts.append(f"M{line.x1} {line.y1}")
+        parts.append(f"L{line.x2} {line.y2}")
+        at = (line.x2, line.y2)
+    return "".join(parts)
+
+
+def _element(shape: Rect | Text) -> str:
     if isinstance(shape, Rect):
         size = f'width="{shape.width}" height="{shape.height}"'
         return f'<rect x="{shape.x}" y="{shape.y}" {size} fill="{shape.color}"/>'
-    if isinstance(shape, Line):
-        ends = f'x1="{shape.x1}" y1="{shape.y1}" x2="{shape.x2}" y2="{shape.y2}"'
-        return f'<line {ends} stroke="{shape.color}" stroke-width="1"/>'
     place = f'x="{shape.x}" y="{shape.y}" fill="{shape.color}" text-anchor="{shape.anchor}"'
     return f'<text {place} xml:space="preserve">{_escaped(shape.text)}</text>'
 

@@ -19,7 +19,7 @@ class PodLives:
 
     vsn: str
     start_s: float = 2.0
-    run_s: float = 60.0
+    run_s: float = 30.0
     _due: list[tuple[int, int, str, Event]] = field(default_factory=list)
     _pods: dict[str, PodView] = field(default_factory=dict)
     _sequence: int = 0

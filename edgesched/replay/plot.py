@@ -61,27 +61,42 @@ def _column(ts_ns: int, span: Span) -> int:
 
 
 Columns = dict[int, tuple[float, float]]
+Meta = tuple[tuple[str, str], ...]
 
 
 def _panels(
     rules: Sequence[RuleStory], measurements: Iterable[Measurement], span: Span
 ) -> dict[str, dict[str, Columns]]:
     """Return, for each measurement that rules read and each of its series, the extremes by column."""
-    panels: dict[str, dict[str, Columns]] = {
-        name: {} for name in list(dict.fromkeys(name for rule in rules for name in rule.names))[:MOST_PANELS]
-    }
+    names = list(dict.fromkeys(name for rule in rules for name in rule.names))[:MOST_PANELS]
+    found: dict[str, dict[Meta, Columns]] = {name: {} for name in names}
     for measurement in measurements:
-        series = panels.get(measurement.name)
+        series = found.get(measurement.name)
         value = measurement.value
         inside = span.from_ns <= measurement.ts_ns <= span.to_ns
         if series is None or not inside or not isinstance(value, int | float) or not math.isfinite(value):
             continue
-        label = " ".join(f"{key}={text}" for key, text in sorted(measurement.meta.items()))
-        columns = series.setdefault(label, {})
+        columns = series.setdefault(tuple(sorted(measurement.meta.items())), {})
         x = _column(measurement.ts_ns, span)
         low, high = columns.get(x, (value, value))
         columns[x] = (min(low, value), max(high, value))
-    return panels
+    return {name: _labelled(series) for name, series in found.items()}
+
+
+def _labelled(series: dict[Meta, Columns]) -> dict[str, Columns]:
+    """Name each series by what distinguishes it from the others; a single one by its sensor."""
+    pairs = [set(meta) for meta in series]
+    common = (
+        set.intersection(*pairs)
+        if len(pairs) > 1
+        else {pair for pair in pairs[0] if pair[0] != "sensor"}
+        if pairs
+        else set()
+    )
+    labelled: dict[str, Columns] = {}
+    for meta, columns in series.items():
+        labelled[" ".join(f"{key}={text}" for key, text in meta if (key, text) not in common)] = columns
+    return labelled
 
 
 def _series(canvas: Canvas, y: int, name: str, series: dict[str, Columns]) -> None:
@@ -111,8 +126,8 @@ def _series(canvas: Canvas, y: int, name: str, series: dict[str, Columns]) -> No
             shapes.append(Line(LEFT + x, row(least), LEFT + x, row(most), color))
             last = (x, row(most))
         if number < len(SERIES):
-            text = shown(label, 60) or "(no meta)"
-            if label_x + len(text) * LETTER_PX < WIDTH - RIGHT:
+            text = shown(label, 60)
+            if text and label_x + len(text) * LETTER_PX < WIDTH - RIGHT:
                 shapes.append(Text(label_x, y + 12, text, color))
                 label_x += (len(text) + 3) * LETTER_PX
 
@@ -157,8 +172,8 @@ def _axis(canvas: Canvas, y: int, span: Span) -> None:
     shapes = canvas.shapes
     shapes.append(Line(LEFT, y + 6, LEFT + COLUMNS, y + 6, FRAME))
     length_ns = max(1, span.to_ns - span.from_ns)
-    tick_ns = next((tick for tick in _TICKS if length_ns // tick <= 10), _TICKS[-1])
-    tick_ns *= max(1, length_ns // tick_ns // 10)
+    tick_ns = next((tick for tick in _TICKS if length_ns // tick <= 12), _TICKS[-1])
+    tick_ns *= max(1, length_ns // tick_ns // 12)
     when_ns = -(-span.from_ns // tick_ns) * tick_ns
     while when_ns <= span.to_ns:
         x = LEFT + _column(when_ns, span)

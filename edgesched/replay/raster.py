@@ -1,6 +1,6 @@
 """Shapes as a PNG, without an imaging library: 8-bit palette, one font of 5 by 7 dots.
 
-Letters that the font lacks are shown as `?`.
+Letters that the font lacks are shown as `?`, an ellipsis as `~`.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ class _Raster:
         width = len(text.text) * LETTER_PX
         left = text.x - {"start": 0, "middle": width // 2, "end": width}[text.anchor]
         color = self._number(text.color)
-        for index, char in enumerate(text.text):
+        for index, char in enumerate(text.text.replace("…", "~")):
             glyph = ord(char) - _FIRST
             if not 0 <= glyph < len(_GLYPHS) // 5:
                 glyph = ord("?") - _FIRST

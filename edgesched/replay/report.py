@@ -59,9 +59,9 @@ def document(story: Story, span: Span, vsn: str) -> dict[str, Any]:
             {
                 "rule": rule.text,
                 "fired": rule.fired,
-                "true_s": rule.total_s(True),
-                "false_s": rule.total_s(False),
-                "unknown_s": rule.total_s(None),
+                "true_s": round(rule.total_s(True), 3),
+                "false_s": round(rule.total_s(False), 3),
+                "unknown_s": round(rule.total_s(None), 3),
                 "unknown_reason": next((spell.reason for spell in reversed(rule.spells) if spell.value is None), ""),
             }
             for rule in story.rules
@@ -97,8 +97,12 @@ def _firing_cells(firing: Firing) -> tuple[str, str, str, str]:
     if firing.reason:
         outcome += f" ({shown(firing.reason, 60)})"
     why = shown(firing.why, 160)
-    if firing.values:
-        why += f" [{shown(firing.values, 160)}]"
+    if firing.slot:
+        why += f" [slot {shown(firing.slot, 30)}]"
+    # for a condition of one clause its text is there already
+    values = firing.values.removeprefix(f"{firing.why} is true").strip(" ()")
+    if values:
+        why += f" [{shown(values, 240)}]"
     return firing.action, shown(firing.object, 40), outcome, why
 
 
@@ -120,6 +124,8 @@ def _columns(rows: list[tuple[str, ...]] | list[tuple[str, str, str, str, str]])
 
 
 def _seconds(seconds: float) -> str:
+    if seconds < 0.001:
+        return "0 s"
     if seconds < 120:
         return f"{seconds:.3g} s"
     if seconds < 7200:

@@ -38,13 +38,13 @@ def test_warnings_alone_are_exit_0(tmp_path: Path, capsys: pytest.CaptureFixture
 def test_json_of_several_files(capsys: pytest.CaptureFixture[str]) -> None:
     """One document for all files, findings with their file."""
     broken = str(BROKEN / "empty.yaml")
-    assert main(["check", "--json", str(TUTORIAL), broken, "/nowhere/j.yaml"]) == 1
+    assert main(["check", "--json", str(TUTORIAL), broken, "no-such/j.yaml"]) == 1
     document = json.loads(capsys.readouterr().out)
     assert document["ok"] is False
     assert [file["ok"] for file in document["files"]] == [True, False, False]
     assert [(found["file"], found["code"]) for found in document["findings"]] == [
         (broken, "job.empty"),
-        ("/nowhere/j.yaml", "file"),
+        ("no-such/j.yaml", "file"),
     ]
 
 
