@@ -31,9 +31,8 @@ def run(arguments: Namespace) -> int:
 def _lines(plugin: dict[str, Any]) -> list[str]:
     why = f": {shown(plugin['why'])}" if plugin["why"] else ""
     lines = [f"{shown(plugin['plugin'])} of job {shown(plugin['job_id'])} is {plugin['state']}{why}"]
-    lines.append(
-        f"{plugin['runs']} runs, {plugin['completed']} completed, last launch {plugin['last_launch'] or 'never'}"
-    )
+    runs = f"{plugin['runs']} run{'' if plugin['runs'] == 1 else 's'}"
+    lines.append(f"{runs}, {plugin['completed']} completed, last launch {plugin['last_launch'] or 'never'}")
     for rule in plugin["rules"]:
         reason = f": {shown(rule['reason'])}" if rule["reason"] else ""
         lines += [f"rule {shown(rule['rule'])}", f"  is {rule['verdict']}{reason}"]

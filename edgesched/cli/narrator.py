@@ -22,7 +22,7 @@ from edgesched.ports import Clock
 Fields = Mapping[str, Any]
 
 REMEMBERED: Final = 2000
-VALUES_CHARS: Final = 400
+LINE_CHARS: Final = 600
 
 
 class Narrator:
@@ -65,9 +65,13 @@ class Narrator:
             self.say(text)
 
     def say(self, text: str) -> None:
-        """Print one line behind the time of day."""
+        """Print a line behind the time of day; what stands after a line break comes below, indented."""
         with self._lock:
-            self._say(f"{clock_text(self._clock.now().ts_ns)}  {shown(text, 1000)}")
+            now = clock_text(self._clock.now().ts_ns)
+            first, _, second = text.partition("\n")
+            self._say(f"{now}  {shown(first, LINE_CHARS)}")
+            if second:
+                self._say(f"{' ' * len(now)}    {shown(second, LINE_CHARS)}")
 
     # -- hooks of the agent: when a measurement came, and when the request that it caused went out
 
@@ -110,7 +114,7 @@ class Narrator:
         cause = str(fields["reason"]).removeprefix("triggered by ")
         if fields.get("slot"):
             return f"{fields['plugin']}: its time has come, slot {fields['slot']} of {cause}"
-        return f"{fields['plugin']}: its rule fires: {shown(str(fields.get('values') or cause), VALUES_CHARS)}"
+        return f"{fields['plugin']}: its rule fires:\n{fields.get('values') or cause}"
 
     def _plugin_scheduled(self, fields: Fields) -> str:
         self._count(fields, "launched")
@@ -143,11 +147,10 @@ class Narrator:
         return f"{fields['plugin']}: waits: {fields['reason']}"
 
     def _rule_published(self, fields: Fields) -> str:
-        values = shown(str(fields.get("values", "")), VALUES_CHARS)
-        return f"published {fields['name']} = {fields['value']} to {fields['to']}: {values}"
+        return f"published {fields['name']} = {fields['value']} to {fields['to']}:\n{fields.get('values', '')}"
 
     def _rule_set(self, fields: Fields) -> str:
-        return f"set {fields['key']} = {fields['value']}: {shown(str(fields.get('values', '')), VALUES_CHARS)}"
+        return f"set {fields['key']} = {fields['value']}:\n{fields.get('values', '')}"
 
     def _count(self, fields: Fields, what: str) -> None:
         counts = self.counts.setdefault(str(fields["plugin"]), {})

@@ -42,21 +42,37 @@ def _lines(status: dict[str, Any], goals: list[dict[str, Any]], plugins: list[di
         lines.append(f"{status['mailbox']['dropped']} measurements were dropped: too many at a time")
     lines += ["", _goals_table(goals) if goals else "no jobs in force"]
     if plugins:
-        lines += ["", _plugins_table(plugins)]
+        lines += ["", _plugins_table(plugins, status["now"])]
     return lines
 
 
 def _goals_table(goals: list[dict[str, Any]]) -> str:
-    rows = [(goal["job_id"], goal["name"], goal["source"], goal["rules"], "; ".join(goal["problems"])) for goal in goals]
+    rows = [
+        (goal["job_id"], goal["name"], goal["source"], goal["rules"], "; ".join(goal["problems"])) for goal in goals
+    ]
     return table(("JOB", "NAME", "SOURCE", "RULES", "PROBLEMS"), rows)
 
 
-def _plugins_table(plugins: list[dict[str, Any]]) -> str:
+def _plugins_table(plugins: list[dict[str, Any]], now: str) -> str:
     rows = [
-        (plugin["plugin"], plugin["job_id"], plugin["state"], plugin["runs"], plugin["last_launch"], _why(plugin))
+        (
+            plugin["plugin"],
+            plugin["job_id"],
+            plugin["state"],
+            plugin["runs"],
+            _short_time(plugin["last_launch"], now),
+            _why(plugin),
+        )
         for plugin in plugins
     ]
-    return table(("PLUGIN", "JOB", "STATE", "RUNS", "LAST LAUNCH", "WHY"), rows)
+    return table(("PLUGIN", "JOB", "STATE", "RUNS", "LAST", "WHY"), rows)
+
+
+def _short_time(when: str | None, now: str) -> str:
+    """Return the time of day for today, else the day."""
+    if not when:
+        return ""
+    return when[11:19] if when[:10] == now[:10] else when[:10]
 
 
 def _why(plugin: dict[str, Any]) -> str:

@@ -130,7 +130,7 @@ class Pages:
         agent = self._agent
         lines = []
         for name, kind, about, value in agent.gauges():
-            lines += [f"# HELP {name} {about}", f"# TYPE {name} {kind}", f"{name} {value}"]
+            lines += [f"# HELP {name} {about}", f"# TYPE {name} {kind}", f"{name} {float(value):g}"]
         return 200, "text/plain; version=0.0.4; charset=utf-8", ("\n".join(lines) + "\n").encode()
 
 

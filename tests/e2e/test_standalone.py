@@ -68,7 +68,8 @@ def test_the_tutorial_job_runs_and_ends_by_itself() -> None:
         command.await_line(r"image-sampler: launched as pod image-sampler-")
         command.await_line(r"image-sampler: completed after \d")
         assert command.process.wait(30) == 0
-        wait_until(lambda: "image-sampler: 1 launched, 1 completed" in command.text)
+        # two when the minute turned meanwhile
+        wait_until(lambda: re.search(r"^image-sampler: [12] launched, [12] completed$", command.text, re.MULTILINE))
     assert not [child for child in children if psutil.pid_exists(child.pid) and child.is_running()]
     assert set(Path(tempfile.gettempdir()).glob("edgesched-*")) <= folders
 
@@ -79,7 +80,6 @@ def test_a_published_measurement_fires_a_rule_within_100_ms(heat: Path) -> None:
         port = ports(command)["mqtt"]
         command.await_line("job heat is in force")
         began = len(command.lines)
-        delays_ms = []
 
         def launched() -> bool:
             # the subscription follows the goals by a moment, so the first value may come before it
@@ -88,11 +88,9 @@ def test_a_published_measurement_fires_a_rule_within_100_ms(heat: Path) -> None:
 
         wait_until(launched, 20)
         match = command.await_line(r"sampler: launched as pod \S+, ([\d.]+) ms after the measurement came", after=began)
-        delays_ms.append(float(match.group(1)))
-        assert delays_ms[0] < 100
-        assert re.search(r"sampler: its rule fires: .*31\.5", command.text)
-        command.await_line(r"published env\.event\.heat = 1 to all: .*31\.5")
-        command.await_line(r"set hot = 1: .*31\.5")
+        assert float(match.group(1)) < 100
+        for what in (r"sampler: its rule fires", r"published env\.event\.heat = 1 to all", r"set hot = 1"):
+            wait_until(lambda what=what: re.search(rf"{what}:\n .*env\.temperature.*31\.5", command.text), what=what)
 
 
 def test_kubectl_sees_the_pods_come_and_go(heat: Path) -> None:
