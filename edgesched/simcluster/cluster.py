@@ -27,8 +27,6 @@ from edgesched.simcluster.status import Object
 from edgesched.simcluster.store import Change, Store
 from edgesched.simcluster.timers import Timers
 
-_ENDED = frozenset({"Succeeded", "Failed"})
-
 
 class SimCluster:
     """A small Kubernetes on loopback: API server, scheduler and scripted kubelet.
@@ -164,9 +162,10 @@ class SimCluster:
         pod = change.now.obj
         gone = change.type == "DELETED"
         self._kubelet.notice(pod, gone=gone)
+        has_room = self._scheduler.notice(pod, gone=gone)
         if change.type == "ADDED":
             self._scheduler.place(*change.key)
-        elif gone or pod["status"]["phase"] in _ENDED:
+        elif has_room:
             self._scheduler.place_all()
 
     # --- mishaps ---

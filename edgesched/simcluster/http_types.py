@@ -22,11 +22,6 @@ class Request:
     body: bytes = b""
 
     @property
-    def is_write(self) -> bool:
-        """It may change something."""
-        return self.method not in {"GET", "HEAD"}
-
-    @property
     def is_watch(self) -> bool:
         """It asks for a stream of changes."""
         return self.method == "GET" and self.flag("watch")

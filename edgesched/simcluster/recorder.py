@@ -1,15 +1,20 @@
-"""Kubernetes Events about pods: who reports them, and how repeats are counted."""
+"""Kubernetes Events about pods: who reports them, how repeats are counted, and how long they are kept (an hour)."""
 
 from __future__ import annotations
 
 import itertools
-from typing import Literal
+import time
+from collections import deque
+from typing import Final, Literal
 
 from edgesched.simcluster import times
 from edgesched.simcluster.defaults import identify
 from edgesched.simcluster.resources import EVENTS
 from edgesched.simcluster.status import Object
 from edgesched.simcluster.store import Key, Store
+
+_KEEP_S: Final = 3600.0
+_KEEP_COUNT: Final = 5_000
 
 EventType = Literal["Normal", "Warning"]
 
@@ -21,6 +26,7 @@ class Recorder:
         self._store = store
         self._node_name = node_name
         self._numbers = itertools.count(times.now_ns())  # names sort in the order of writing
+        self._kept: deque[tuple[float, Key]] = deque()
         self._written: dict[tuple[str, str, str, str], Key] = {}
 
     def kubelet(self, pod: Object, kind: EventType, reason: str, message: str, field_path: str = "") -> None:
@@ -77,4 +83,13 @@ class Recorder:
             **fields,
         }
         self._store.create(EVENTS, identify(EVENTS, event, namespace))
+        self._kept.append((time.monotonic(), (namespace, name)))
+        self._drop_old()
         return namespace, name
+
+    def _drop_old(self) -> None:
+        oldest_s = time.monotonic() - _KEEP_S
+        while self._kept and (self._kept[0][0] < oldest_s or len(self._kept) > _KEEP_COUNT):
+            _, key = self._kept.popleft()
+            if self._store.find(EVENTS, *key):
+                self._store.remove(EVENTS, *key)

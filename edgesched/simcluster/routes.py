@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from edgesched.simcluster import status
-from edgesched.simcluster.resources import BY_PATH, NAMESPACES, Resource
+from edgesched.simcluster.resources import BY_PATH, Resource
 
 
 class Target(NamedTuple):
@@ -41,8 +41,3 @@ def _in_group(group: str, parts: list[str]) -> Target:
     if subresource and subresource not in resource.subresources:
         raise status.no_such_resource()
     return Target(resource, namespace, name, subresource)
-
-
-def is_namespace(where: Target) -> bool:
-    """The target is a namespace object."""
-    return where.resource is NAMESPACES

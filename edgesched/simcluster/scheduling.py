@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from fractions import Fraction
 
 from edgesched.simcluster.admission import placed
@@ -11,18 +10,42 @@ from edgesched.simcluster.quantity import parse_quantity
 from edgesched.simcluster.recorder import Recorder
 from edgesched.simcluster.resources import NODES, PODS
 from edgesched.simcluster.status import Object
-from edgesched.simcluster.store import Store
+from edgesched.simcluster.store import Key, Store, key_of
 
 Amounts = dict[str, Fraction]
 _ENDED = frozenset({"Succeeded", "Failed"})
 
 
 class Scheduler:
-    """Looks at pods without a node. Used on the timers' thread only."""
+    """Looks at pods without a node, and keeps account of what the others hold. Used on the timers' thread only."""
 
     def __init__(self, store: Store, recorder: Recorder) -> None:
         self._store = store
         self._recorder = recorder
+        self._held: dict[str, Amounts] = {}
+        self._total: Amounts = {}
+        self._waiting: dict[str, Key] = {}
+
+    def notice(self, pod: Object, *, gone: bool) -> bool:
+        """Keep account of a pod that was stored or removed; returns whether room has become free."""
+        uid = pod["metadata"]["uid"]
+        if _is_waiting(pod) and not gone:
+            self._waiting[uid] = key_of(pod)
+        else:
+            self._waiting.pop(uid, None)
+        if gone or pod["status"]["phase"] in _ENDED:
+            held = self._held.pop(uid, {})
+            for name, amount in held.items():
+                self._total[name] -= amount
+            return bool(held)
+        if pod["spec"].get("nodeName") and uid not in self._held:
+            self._hold(uid, pod)
+        return False
+
+    def _hold(self, uid: str, pod: Object) -> None:
+        self._held[uid] = _wanted(pod)
+        for name, amount in self._held[uid].items():
+            self._total[name] = self._total.get(name, Fraction(0)) + amount
 
     def place(self, namespace: str, name: str) -> None:
         """Bind one pod if it fits."""
@@ -31,25 +54,23 @@ class Scheduler:
             if found is None or not _is_waiting(found.obj):
                 return
             pod = found.obj
-            why = self._refusal(pod)
+            nodes = [stored.obj for stored in self._store.items(NODES)]
+            why = self._refusal(pod, nodes)
             if why:
                 self._refuse(pod, why)
                 return
-            node_name = self._nodes()[0]["metadata"]["name"]
+            node_name = nodes[0]["metadata"]["name"]
             bound = self._store.replace(PODS, placed(pod, node_name)).obj
+            self._hold(bound["metadata"]["uid"], bound)
             message = f"Successfully assigned {namespace}/{name} to {node_name}"
             self._recorder.scheduler(bound, "Normal", "Scheduled", message)
 
     def place_all(self) -> None:
-        """Try all waiting pods again, in the order of their creation: room has become free, or a node has changed."""
-        waiting = [stored.obj for stored in self._store.items(PODS) if _is_waiting(stored.obj)]
-        for pod in sorted(
-            waiting, key=lambda pod: (-pod["spec"].get("priority", 0), pod["metadata"]["creationTimestamp"])
-        ):
-            self.place(pod["metadata"]["namespace"], pod["metadata"]["name"])
-
-    def _nodes(self) -> list[Object]:
-        return [stored.obj for stored in self._store.items(NODES)]
+        """Try all waiting pods again, the most important and oldest first: there is room, or a node has changed."""
+        found = [self._store.find(PODS, *key) for key in self._waiting.values()]
+        waiting = [stored.obj for stored in found if stored is not None]
+        for pod in sorted(waiting, key=_rank):
+            self.place(*key_of(pod))
 
     def _refuse(self, pod: Object, why: str) -> None:
         conditions = pod["status"].get("conditions") or []
@@ -60,34 +81,32 @@ class Scheduler:
         status = {**pod["status"], "conditions": with_condition(conditions, new)}
         self._store.replace(PODS, {**pod, "status": status})
 
-    def _refusal(self, pod: Object) -> str:
-        nodes = self._nodes()
+    def _refusal(self, pod: Object, nodes: list[Object]) -> str:
         if not nodes:
             return "no nodes available to schedule pods"
-        node = nodes[0]
-        reasons = [_node_refusal(pod, node)]
-        if not reasons[0]:
-            reasons = self._lacking(pod, node)
+        reason = _node_refusal(pod, nodes[0])
+        reasons = [reason] if reason else self._lacking(pod, nodes[0])
         if not reasons:
             return ""
         return f"0/{len(nodes)} nodes are available: {', '.join(f'1 {reason}' for reason in sorted(reasons))}."
 
     def _lacking(self, pod: Object, node: Object) -> list[str]:
-        free = {name: parse_quantity(amount) for name, amount in (node["status"].get("allocatable") or {}).items()}
-        node_name = node["metadata"]["name"]
-        others = [stored.obj for stored in self._store.items(PODS)]
-        for other in others:
-            if other["spec"].get("nodeName") == node_name and other["status"]["phase"] not in _ENDED:
-                _subtract(free, pod_requests(other).items())
-                _subtract(free, [("pods", Fraction(1))])
-        wanted = {**pod_requests(pod), "pods": Fraction(1)}
-        lacking = [name for name, amount in wanted.items() if amount > free.get(name, Fraction(0))]
+        room = node["status"].get("allocatable") or {}
+        lacking = [
+            name
+            for name, amount in _wanted(pod).items()
+            if amount > parse_quantity(room.get(name, "0")) - self._total.get(name, Fraction(0))
+        ]
         return ["Too many pods" if name == "pods" else f"Insufficient {name}" for name in lacking]
 
 
-def _subtract(free: Amounts, amounts: Iterable[tuple[str, Fraction]]) -> None:
-    for name, amount in amounts:
-        free[name] = free.get(name, Fraction(0)) - amount
+def _rank(pod: Object) -> tuple[int, str, int]:
+    metadata = pod["metadata"]
+    return -pod["spec"].get("priority", 0), metadata["creationTimestamp"], int(metadata["resourceVersion"])
+
+
+def _wanted(pod: Object) -> Amounts:
+    return {**pod_requests(pod), "pods": Fraction(1)}
 
 
 def _is_waiting(pod: Object) -> bool:

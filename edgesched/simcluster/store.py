@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from itertools import islice
 from typing import Final, Literal, NamedTuple
 
@@ -23,7 +23,7 @@ Key = tuple[str, str]
 
 ChangeType = Literal["ADDED", "MODIFIED", "DELETED"]
 
-LOG_LIMIT: Final = 20_000
+LOG_LIMIT: Final = 5_000
 """Changes kept per resource."""
 
 
@@ -204,8 +204,3 @@ class Store:
         if cursor < table.dropped:
             raise status.expired()
         return list(islice(table.log, cursor - table.dropped, None))
-
-    def __iter__(self) -> Iterator[tuple[Resource, Stored]]:
-        for resource in RESOURCES:
-            for stored in self.items(resource):
-                yield resource, stored
