@@ -120,12 +120,12 @@ class _Plugin:
     def check_pod(self) -> None:
         """Let the pod maker try each field."""
         reported: set[tuple[Path, str]] = set()
-        for spec in _probes(self._spec):
+        for tried, spec in _probes(self._spec):
             order = PodOrder("r", "p", "i", "0", "0", spec.job, Plugin("sound", spec))
             try:
                 pod_manifest(order, PodSettings())
             except PluginError as error:
-                path = self._path_of(error.path)
+                path = tried if len(tried) == 3 else _path_of(error.path)
                 if (path, error.message) not in reported and not self._is_reported(*path):
                     reported.add((path, error.message))
                     code = f"plugin.{path[1]}" if len(path) > 1 else "plugin.pod"
@@ -148,12 +148,6 @@ class _Plugin:
                 hint = "put the value in its place"
                 self.findings.append(Finding("warning", "plugin.args.placeholder", message, hint, *place))
 
-    def _path_of(self, text: str) -> Path:
-        match = _FIELD.fullmatch(text)
-        if match is None or match[1] is None:
-            return ("pluginSpec",)
-        return ("pluginSpec", match[1]) if match[2] is None else ("pluginSpec", match[1], match[2])
-
     def _is_reported(self, *path: str | int) -> bool:
         whole = (*self._path, *path)
         if whole in self._parsed.misspelt:
@@ -166,20 +160,28 @@ class _Plugin:
         self.findings.append(Finding(severity, code, message, hint, *place))
 
 
-def _probes(spec: PluginSpec) -> Iterator[PluginSpec]:
-    """Yield sound specs with one field of `spec` each."""
-    yield replace(_SOUND, job=spec.job)
-    yield replace(_SOUND, node=spec.node)
+def _path_of(text: str) -> Path:
+    """Return the path that the pod maker means by `pluginSpec.FIELD[KEY]`."""
+    match = _FIELD.fullmatch(text)
+    if match is None or match[1] is None:
+        return ("pluginSpec",)
+    return ("pluginSpec", match[1]) if match[2] is None else ("pluginSpec", match[1], match[2])
+
+
+def _probes(spec: PluginSpec) -> Iterator[tuple[Path, PluginSpec]]:
+    """Yield sound specs with one field of `spec` each, and the path of what is tried."""
+    yield ("pluginSpec", "job"), replace(_SOUND, job=spec.job)
+    yield ("pluginSpec", "node"), replace(_SOUND, node=spec.node)
     for key, value in spec.selector.items():
-        yield replace(_SOUND, selector={key: value})
+        yield ("pluginSpec", "selector", key), replace(_SOUND, selector={key: value})
     for key, value in spec.env.items():
-        yield replace(_SOUND, env={key: value})
+        yield ("pluginSpec", "env", key), replace(_SOUND, env={key: value})
     for key, value in spec.resource.items():
-        yield replace(_SOUND, resource={key: value})
-    sound_resource = {key: value for key, value in spec.resource.items() if key.startswith(("limit.", "request."))}
-    yield replace(_SOUND, resource=sound_resource)
+        yield ("pluginSpec", "resource", key), replace(_SOUND, resource={key: value})
+    yield ("pluginSpec", "resource"), replace(_SOUND, resource=spec.resource)
+    placed = replace(_SOUND, selector={"zone": "core"}, privileged=spec.privileged)
     for key, value in spec.volume.items():
-        yield replace(_SOUND, selector={"zone": "core"}, volume={key: value})
-    yield replace(_SOUND, selector={"zone": "core"}, privileged=spec.privileged, volume=spec.volume)
+        yield ("pluginSpec", "volume", key), replace(placed, volume={key: value})
+    yield ("pluginSpec", "volume"), replace(placed, volume=spec.volume)
     if not spec.selector and not spec.node:
-        yield replace(_SOUND, volume=spec.volume)
+        yield ("pluginSpec", "volume"), replace(_SOUND, volume=spec.volume)
