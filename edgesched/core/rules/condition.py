@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from edgesched.core.model import MINUTE_NS
 from edgesched.core.shown import shown
-from edgesched.core.windows import Window, WindowSpec
+from edgesched.core.windows import NotNumericError, Window, WindowSpec
 from edgesched.errors import RuleTypeError
 
 from . import ast, cron, parser, printer
@@ -247,7 +247,10 @@ def _value_text(value: Any) -> str:
 def _window_text(window: Window, now_ns: int) -> str:
     """Say what a window holds: `env.temperature is 31.5`, `env.rain: 6 values from 0 to 36, the last 12`."""
     name = f"rate of {window.spec.name}" if window.spec.kind == "rate" else window.spec.name
-    values = window.values(now_ns)
+    try:
+        values = window.values(now_ns)
+    except NotNumericError as error:
+        return str(error)
     if not values:
         return f"{name} has no values"
     last = _value_text(values[-1])
