@@ -58,6 +58,9 @@ type: $(VENV)/.dev ## strict type check
 layers: $(VENV)/.dev ## who may import whom
 	@$(BIN)/lint-imports --no-cache >/tmp/.layers.$$$$ 2>&1 || { cat /tmp/.layers.$$$$; rm -f /tmp/.layers.$$$$; exit 1; }; rm -f /tmp/.layers.$$$$
 
+fuzz: $(VENV)/.dev ## a million generated rules: no crash, no hang, no growth (COUNT=5000 SEED=2)
+	@$(PY) -m tools.fuzz --count $(or $(COUNT),1000000) --seed $(or $(SEED),1)
+
 bench: $(VENV)/.dev ## benchmarks: ratios to a baseline of the same run (ONLY="rules agent" for some)
 	@tools/apt.sh mosquitto
 	@$(PY) -m bench $(ONLY)

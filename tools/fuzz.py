@@ -1,9 +1,9 @@
 """`make fuzz`: no condition may crash, hang, or fill the memory, whatever is written in it.
 
 Every input is parsed, checked, compiled and evaluated on random data at several times. Only a RuleError, or a verdict
-(true, false, unknown, error), is an answer. An input fails that raises anything else, that takes more than 50 ms of CPU
-time (the least of four tries, so that a busy machine does not accuse it), or that lets the memory grow: by more than
-64 MiB at once, or by more than 64 MiB over a whole run after the first thousand inputs.
+(true, false, unknown, error), is an answer. An input fails that raises anything else, that needs more than 50 ms of CPU
+time for one operation (the best of four tries, so that a busy machine does not accuse it), or that lets the memory
+grow: by more than 64 MiB at once, or by more than 64 MiB over a whole run after the first thousand inputs.
 
 Inputs depend on the seed and their index alone: `--only INDEX` makes one again and shows the traceback.
 """
@@ -13,14 +13,16 @@ from __future__ import annotations
 import argparse
 import faulthandler
 import multiprocessing
+import os
 import random
 import resource
 import signal
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from multiprocessing.sharedctypes import Synchronized
-from typing import Any
+from typing import Any, TypeVar
 
 from edgesched.core.model import SECOND_NS, Measurement, Site
 from edgesched.core.rules import check_rule, compile_condition, parse_rule
@@ -32,6 +34,7 @@ CPU_LIMIT_S = 0.05
 HANG_S = 20
 MEMORY_MIB = 64
 ADDRESS_SPACE = 4 << 30
+T = TypeVar("T")
 NOW_NS = 1_678_875_630 * SECOND_NS
 VALUES: dict[str, tuple[Any, ...]] = {
     "env.text": ("rain", "clear", ""),
@@ -94,31 +97,52 @@ def expect(holds: object, what: str) -> None:
         raise WrongError(what)
 
 
-def exercise(text: str, rng: random.Random) -> None:
-    """Do with a text all that is done with rules. Raises whatever is not an answer."""
-    for rule in (text, f"schedule(p): {text}"):
+class Watch:
+    """The longest CPU time of a single operation."""
+
+    def __init__(self) -> None:
+        self.longest_s = 0.0
+        self.operation = ""
+
+    def __call__(self, operation: Callable[..., T], *arguments: Any) -> T:
+        """Call and time."""
+        start = time.process_time()
         try:
-            parse_rule(rule)
+            return operation(*arguments)
+        finally:
+            used = time.process_time() - start
+            if used > self.longest_s:
+                self.longest_s, self.operation = used, operation.__name__
+
+
+def exercise(text: str, rng: random.Random) -> Watch:
+    """Do with a text all that is done with rules. Raises whatever is not an answer."""
+    watch = Watch()
+    condition = text
+    for rule in (f"schedule(p): {text}", text):
+        try:
+            condition = watch(parse_rule, rule).condition
         except RuleError as error:
             expect(error.message, "an error without a message")
-        for finding in check_rule(rule):
+        for finding in watch(check_rule, rule):
             expect(finding.message, "a finding without a message")
     try:
-        compiled = compile_condition(text)
+        compiled = watch(compile_condition, condition)
     except RuleError as error:
         expect(error.line >= 1, "an error without a place")
-        return
+        return watch
     facts = Facts(rng)
-    bound = compiled.bind(facts, NOW_NS)
+    bound = watch(compiled.bind, facts, NOW_NS)
     facts.fill(rng)
     for now_ns in (NOW_NS, NOW_NS + rng.randrange(3600 * SECOND_NS)):
-        verdict = bound.evaluate(now_ns)
+        verdict = watch(bound.evaluate, now_ns)
         expect(verdict.value in (True, False, None), "a verdict that is none")
         expect((verdict.value is None) == bool(verdict.reason), "a reason for nothing, or none for something")
-        change = bound.next_change(now_ns)
+        change = watch(bound.next_change, now_ns)
         expect(change is None or change > now_ns, "a change that is not ahead")
-        bound.clauses(now_ns)
-        bound.open_slots(now_ns)
+        watch(bound.clauses, now_ns)
+        watch(bound.open_slots, now_ns)
+    return watch
 
 
 def _stop(signum: int, frame: object) -> None:  # noqa: ARG001
@@ -134,14 +158,6 @@ def _resident_mib() -> float:
         return int(file.read().split()[1]) * resource.getpagesize() / 2**20
 
 
-def cpu_s(text: str, seed: int) -> float:
-    """CPU time of one input."""
-    rng = random.Random(seed)
-    start = time.process_time()
-    exercise(text, rng)
-    return time.process_time() - start
-
-
 def try_input(inputs: Inputs, index: int) -> Failure | None:
     """Try one input."""
     text = inputs.make(index)
@@ -149,20 +165,28 @@ def try_input(inputs: Inputs, index: int) -> Failure | None:
     try:
         signal.setitimer(signal.ITIMER_PROF, HANG_S)
         try:
-            used = cpu_s(text, index)
-            if used > CPU_LIMIT_S:
-                used = min(used, *(cpu_s(text, index) for _ in range(3)))
+            watch = _longest(text, index)
         finally:
             signal.setitimer(signal.ITIMER_PROF, 0)
     except BaseException as error:  # whatever it is, it is not an answer
         if isinstance(error, KeyboardInterrupt):
             raise
         return Failure(index, f"{type(error).__name__}: {error}", text)
-    if used > CPU_LIMIT_S:
-        return Failure(index, f"{used * 1000:.0f} ms of CPU time", text)
+    if watch.longest_s > CPU_LIMIT_S:
+        return Failure(index, f"{watch.longest_s * 1000:.0f} ms of CPU time for {watch.operation}", text)
     if _peak_mib() - before > MEMORY_MIB:
         return Failure(index, f"memory grew by {_peak_mib() - before:.0f} MiB", text)
     return None
+
+
+def _longest(text: str, seed: int) -> Watch:
+    """The slowest operation; when it is too slow, that of the best of four tries."""
+    watch = exercise(text, random.Random(seed))
+    for _ in range(3):
+        if watch.longest_s <= CPU_LIMIT_S:
+            break
+        watch = min(watch, exercise(text, random.Random(seed)), key=lambda tried: tried.longest_s)
+    return watch
 
 
 def run(inputs: Inputs, indexes: range, current: Synchronized[int] | None = None) -> list[Failure]:
@@ -241,13 +265,14 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--count", type=int, default=1_000_000)
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--jobs", type=int, default=2)
+    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--only", type=int, metavar="INDEX")
     options = parser.parse_args()
     if options.only is not None:
         text = Inputs(options.seed).make(options.only)
         print(ascii(text))
-        print(f"{cpu_s(text, options.only) * 1000:.1f} ms")
+        watch = exercise(text, random.Random(options.only))
+        print(f"{watch.longest_s * 1000:.1f} ms for {watch.operation}")
         return 0
     start = time.monotonic()
     failures = run_parallel(options.seed, options.count, options.jobs)

@@ -265,7 +265,7 @@ class Inputs:
 
     def _mutated(self, rng: random.Random) -> str:
         text = rng.choice(self.corpus)
-        for _ in range(rng.randrange(1, 5)):
+        for _ in range(rng.choice((0, 1, 1, 1, 2, 4))):
             at = rng.randrange(len(text) + 1)
             to = min(len(text), at + rng.randrange(8))
             what = rng.randrange(5)
