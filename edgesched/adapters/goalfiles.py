@@ -44,13 +44,17 @@ class _File:
 class GoalFiles:
     """`Source` of `GoalsReceived("files", ...)`: the goals of `paths`, files or folders.
 
-    The first list of a process is `first`: what it lacks may have been lost with a mount that is not there yet.
+    The first list of a process is `first`: what it lacks may have been lost with a mount that is not there yet. With
+    `vsn` given, a job that does not name this node is told, because it will do nothing here.
     """
 
-    def __init__(self, paths: Iterable[Path], emit: Emit, notice: Notice, *, poll_s: float = POLL_S) -> None:
+    def __init__(
+        self, paths: Iterable[Path], emit: Emit, notice: Notice, *, vsn: str = "", poll_s: float = POLL_S
+    ) -> None:
         self._paths = tuple(Path(os.path.abspath(path)) for path in paths)
         self._emit = emit
         self._notice = notice
+        self._vsn = vsn
         self._poll_s = poll_s
         self._files: dict[Path, _File] = {}
         self._emitted = False
@@ -126,6 +130,15 @@ class GoalFiles:
             self._notice(
                 "goals.file_read", file=str(path), job=goal.job_id, name=goal.name, faulty=has_errors(findings)
             )
+            if self._vsn and self._vsn.lower() not in (name.lower() for name in parsed.job.nodes):
+                self._notice(
+                    "goals.not_for_this_node",
+                    level="warning",
+                    file=str(path),
+                    node=self._vsn,
+                    nodes=", ".join(parsed.job.nodes),
+                    hint=f"add {self._vsn} under nodes, or set --node",
+                )
         return changed
 
     def _text(self, path: Path) -> str | None:

@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any, Final
 
 from edgesched.core.model import Site
-from edgesched.core.plan.settings import PlanSettings
 from edgesched.core.pods import AdmissionSettings, PodSettings
 from edgesched.core.shown import hide_passwords, shown
 from edgesched.core.suggest import nearest
@@ -125,23 +124,6 @@ class Config:
             if setting.secret
             and (value := value_of(self, setting.name)) != setting.default
             and len(str(value)) >= SHORTEST_HIDDEN
-        )
-
-    def plan_settings(self, epoch: str) -> PlanSettings:
-        """Return what the planner needs of it."""
-        return PlanSettings(
-            vsn=self.vsn,
-            epoch=epoch,
-            policy=self.policy,
-            site=self.site,
-            admission=self.admission,
-            grace_s=self.grace,
-            keep_finished_s=self.keep_finished,
-            keep_finished_pods=self.keep_finished_pods,
-            image_wait_s=self.image_wait,
-            unschedulable_s=self.unschedulable_wait,
-            breaker_after=self.breaker_after,
-            delete_grace_s=self.pods.grace_s,
         )
 
 

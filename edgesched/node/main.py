@@ -61,7 +61,7 @@ class Agent:
         self.clock = parts.clock or SystemClock()
         now = self.clock.now()
         self.started = now
-        self.state: NodeState = NodeState(config.plan_settings(f"{now.ts_ns // NS_PER_S:x}"), WindowStore())
+        self.state: NodeState = NodeState(wiring.plan_settings(config, f"{now.ts_ns // NS_PER_S:x}"), WindowStore())
         self.mailbox = Mailbox(config.measurement_limit, received=parts.received)
         self.supervisor = Supervisor(notice)
         emit = self.mailbox.put

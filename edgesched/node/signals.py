@@ -2,7 +2,8 @@
 
 A handler runs between two instructions of the main thread, which may hold any lock: setting an `Event` or writing a log
 line there can lock the process up. So the handler only notes the number, and Python writes it to a socket that the main
-thread waits on. A second signal ends the process at once.
+thread waits on. A second signal ends the process at once; one that comes within `ECHO_S` is an echo of the first:
+`timeout` and some shells signal a process and its group.
 """
 
 from __future__ import annotations
@@ -11,9 +12,11 @@ import os
 import select
 import signal
 import socket
+import time
 from types import FrameType, TracebackType
 from typing import Final, Self
 
+ECHO_S: Final = 0.1
 SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 
 
@@ -22,6 +25,7 @@ class StopSignals:
 
     def __init__(self) -> None:
         self._seen: list[int] = []
+        self._first_s = 0.0
         self._reader, self._writer = socket.socketpair()
 
     def __enter__(self) -> Self:
@@ -45,6 +49,9 @@ class StopSignals:
         return signal.Signals(self._seen[0]).name if self._seen else ""
 
     def _note(self, number: int, _frame: FrameType | None) -> None:
-        self._seen.append(number)
-        if len(self._seen) > 1:
+        now_s = time.monotonic()
+        if self._seen and now_s - self._first_s > ECHO_S:
             os._exit(128 + number)
+        elif not self._seen:
+            self._first_s = now_s
+            self._seen.append(number)

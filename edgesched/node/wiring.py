@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from edgesched.adapters.goalfiles import GoalFiles
 from edgesched.adapters.scoreboard import MemoryScoreboard, RedisScoreboard
+from edgesched.core.plan.settings import PlanSettings
 from edgesched.errors import ConfigError
 from edgesched.node.config import Config
 from edgesched.ports import Clock, Emit, EventPublisher, MeasurementSource, Notice, PodRunner, Scoreboard, Source
@@ -138,7 +139,7 @@ def goal_sources(config: Config, emit: Emit, notice: Notice) -> dict[str, Source
         missing = [str(path) for path in config.jobs if not path.exists()]
         if missing:
             raise ConfigError(f"no job file or folder {', '.join(missing)}")
-        sources["goal-files"] = GoalFiles(config.jobs, emit, notice)
+        sources["goal-files"] = GoalFiles(config.jobs, emit, notice, vsn=config.vsn)
     if config.goalstream_url:
         from edgesched.adapters.goalstream import GoalStream
 
@@ -151,6 +152,24 @@ def goal_sources(config: Config, emit: Emit, notice: Notice) -> dict[str, Source
             ca_file=_ca(config),
         )
     return sources
+
+
+def plan_settings(config: Config, epoch: str) -> PlanSettings:
+    """Return what the planner needs of the configuration."""
+    return PlanSettings(
+        vsn=config.vsn,
+        epoch=epoch,
+        policy=config.policy,
+        site=config.site,
+        admission=config.admission,
+        grace_s=config.grace,
+        keep_finished_s=config.keep_finished,
+        keep_finished_pods=config.keep_finished_pods,
+        image_wait_s=config.image_wait,
+        unschedulable_s=config.unschedulable_wait,
+        breaker_after=config.breaker_after,
+        delete_grace_s=config.pods.grace_s,
+    )
 
 
 def mqtt_settings(config: Config) -> MqttSettings:

@@ -132,7 +132,6 @@ def test_sections_reach_pods_and_admission(tmp_path: Path) -> None:
     )
     assert config.admission == AdmissionSettings(privileged=("waggle/*",), develop=True, max_cpu="4")
     assert config.pods == PodSettings(vsn="W1", namespace="ses2", meta_cache_image="cache:1")
-    assert config.plan_settings("e").admission == config.admission
 
 
 def test_secrets_come_from_files_and_are_shown_as_stars(tmp_path: Path) -> None:

@@ -174,6 +174,17 @@ def test_a_broken_rule_is_told_and_the_rest_is_in_force(tmp_path: Path, rule: st
     assert any(fields["at"].startswith(f"{path}:10:") for fields in rig.notices.named("goals.finding"))
 
 
+def test_a_job_for_another_node_is_told(tmp_path: Path) -> None:
+    """A job that will do nothing here must not be silent about it; names are compared without regard to case."""
+    path = tmp_path / "job.yaml"
+    path.write_text(job())
+    notices = Notices()
+    GoalFiles([path], Answers(), notices, vsn="w023").look()
+    assert not notices.named("goals.not_for_this_node")
+    GoalFiles([path], Answers(), notices, vsn="W999").look()
+    assert notices.named("goals.not_for_this_node")[0]["nodes"] == "W023"
+
+
 def test_run_looks_until_the_stop(tmp_path: Path) -> None:
     """The thread notices a new file by itself, beats, and ends at the stop."""
     events = Answers()
