@@ -204,9 +204,21 @@ class SimCluster:
         uid = self.store.get(PODS, namespace, name).obj["metadata"]["uid"]
         self._timers.after(0, partial(self._kubelet.evict_pod, uid, message))
 
-    def lose_node(self) -> None:
-        """The kubelet falls silent: the node is NotReady (Unknown), its pods are not Ready, nothing moves."""
+    def lose_node(self, evict_after_s: float | None = None) -> None:
+        """The kubelet falls silent: the node is NotReady (Unknown), its pods are not Ready, nothing moves.
+
+        After `evict_after_s` its pods are marked for deletion, as by the node controller; they stay until it is back.
+        """
         self._timers.after(0, partial(self._turn_node, ready=False))
+        if evict_after_s is not None:
+            self._timers.after(evict_after_s, self._delete_lost_pods)
+
+    def _delete_lost_pods(self) -> None:
+        with self.store.lock:
+            node = self.store.get(NODES, "", self.scenario.node.name).obj
+            for stored in self.store.items(PODS) if node["spec"].get("taints") else []:
+                if stored.obj["spec"].get("nodeName") == self.scenario.node.name:
+                    removal.remove(self.store, PODS, stored.obj, removal.DeleteOptions())
 
     def return_node(self) -> None:
         """The kubelet is back."""

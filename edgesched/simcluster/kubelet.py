@@ -19,7 +19,7 @@ from edgesched.simcluster.removal import DeleteOptions
 from edgesched.simcluster.resources import CONFIGMAPS, PODS, SECRETS, Resource
 from edgesched.simcluster.scenario import Publication, Scenario
 from edgesched.simcluster.status import Object
-from edgesched.simcluster.store import Store
+from edgesched.simcluster.store import Store, key_of
 from edgesched.simcluster.timers import Step, Timers
 
 Publish = Callable[[str, Any, Mapping[str, str], Object], None]
@@ -31,8 +31,8 @@ _DEADLINE_WORDS: Final = "Pod was active on the node longer than the specified d
 class Kubelet:
     """Runs pods. Methods run on the timers' thread, except `lines` and `has_ended`."""
 
-    pull_backoff_s = 4.0
-    retry_s = 0.5
+    pull_backoff_s = 2.0
+    retry_s = 0.2
 
     def __init__(
         self, store: Store, timers: Timers, recorder: Recorder, scenario: Scenario, publish: Publish | None
@@ -61,13 +61,17 @@ class Kubelet:
         run = self._runs.get(uid)
         if run is None:
             if pod["status"]["phase"] in {"Pending", "Running"}:
-                self._begin(pod)
+                self._on_node(partial(self._begin, pod))
             return
         run.pod = pod
         if pod["metadata"].get("deletionTimestamp"):
             self._stop_deleted(run)
 
     def _begin(self, pod: Object) -> None:
+        found = self._store.find(PODS, *key_of(pod))
+        uid = pod["metadata"]["uid"]
+        if uid in self._runs or found is None or found.obj["metadata"]["uid"] != uid:
+            return  # the node was lost meanwhile, and the pod went or was seen twice
         outcome = self._scenario.outcome(pod)
         key = (id(outcome), pod["spec"]["containers"][0]["name"])
         codes = outcome.exit_code
@@ -245,6 +249,9 @@ class Kubelet:
     def thaw(self) -> None:
         """The node is back: what was due happens now."""
         due, self._frozen = self._frozen or [], None
+        for run in self._runs.values():
+            if run.is_running and not run.has_ended:
+                self.write(run, run.status())
         for step in due:
             step()
 

@@ -6,16 +6,17 @@ import contextlib
 import http.server
 import select
 import socket
+import socketserver
 import threading
 from collections import Counter
 from collections.abc import Callable
 from http import HTTPStatus
 from typing import Any, Final
-from urllib.parse import parse_qsl, unquote
+from urllib.parse import parse_qsl, unquote, urlsplit
 
 from edgesched.simcluster.faults import ConnectionLostError, Faults
 from edgesched.simcluster.http_types import Reply, Request, Stream, json_reply
-from edgesched.simcluster.status import ApiError
+from edgesched.simcluster.status import ApiError, forbidden
 
 _PHRASES: Final = {item.value: item.phrase for item in HTTPStatus}
 _IDLE_LIMIT_S: Final = 600.0
@@ -93,6 +94,12 @@ class HttpServer:
             self._connections.pop(sock, None)
 
 
+def _is_foreign(request: Request) -> bool:
+    """A web page asks: from another origin, or by a name that only points to this machine."""
+    host = urlsplit(f"//{request.headers.get('host', '')}").hostname or ""
+    return "origin" in request.headers or host not in {"127.0.0.1", "localhost", "::1"}
+
+
 class _Listener(http.server.ThreadingHTTPServer):
     daemon_threads = True
     allow_reuse_address = True
@@ -103,9 +110,8 @@ class _Listener(http.server.ThreadingHTTPServer):
         super().__init__(address, _Handler)
 
     def server_bind(self) -> None:
-        # the base class looks up the host's full name here, which can take seconds without a network
-        socket_server_bind = http.server.HTTPServer.__mro__[1].server_bind  # type: ignore[attr-defined]
-        socket_server_bind(self)
+        """Bind without looking up the host's full name, which can take seconds where there is no network."""
+        socketserver.TCPServer.server_bind(self)
         self.server_name, self.server_port = "127.0.0.1", self.server_address[1]
 
     def handle_error(self, request: Any, client_address: Any) -> None:
@@ -135,6 +141,9 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         owner = self.server.owner
         try:
             request = self._request()
+            if _is_foreign(request):
+                self._reply(request, json_reply(403, forbidden("", "", "this server is for this machine only").body()))
+                return
             if request.path.startswith("/_sim/"):
                 self._reply(request, owner.control(request))
                 return

@@ -211,6 +211,29 @@ def test_a_deletion_waits_for_a_lost_node(cluster: SimCluster, node: Node) -> No
     wait_until(lambda: node.kube.get(f"{PODS}/p1").status == 404, what="the pod to go")
 
 
+def test_a_node_that_stays_lost_loses_its_pods(cluster: SimCluster, node: Node) -> None:
+    """They are marked for deletion and stay; a node that is back runs the others on, Ready again."""
+    node.create(behaving("p1", "handles"))
+    node.until_phase("p1", "Running")
+    cluster.lose_node(evict_after_s=0.2)
+    node.follow("p1", lambda pod: bool(pod["metadata"].get("deletionTimestamp")))
+    cluster.return_node()
+    wait_until(lambda: node.kube.get(f"{PODS}/p1").status == 404, what="the pod to go")
+    node.create(behaving("p2", "endless"))
+    node.until_phase("p2", "Running")
+    _lose_node(cluster, node)
+    cluster.return_node()
+    wait_until(lambda: conditions(node.kube.get(f"{PODS}/p2").body)["Ready"] == "True", what="the pod to be Ready")
+
+
+@pytest.mark.parametrize("headers", [{"Host": "evil.example"}, {"Origin": "http://evil.example"}])
+def test_web_pages_are_kept_out(cluster: SimCluster, headers: dict[str, str]) -> None:
+    """A page in a browser reaches loopback as well; it is refused, also on the private paths."""
+    for path in (PODS, "/_sim/compact"):
+        answer = urllib3.request("POST", cluster.url + path, headers=headers, body=b"")
+        assert (answer.status, answer.json()["reason"]) == (403, "Forbidden")
+
+
 def test_faults_over_http(cluster: SimCluster, node: Node) -> None:
     """The private paths call the same methods; they say what they do not understand."""
 
