@@ -31,7 +31,7 @@ _FLAG = re.compile(r"y|Y|n|N|yes|Yes|YES|no|No|NO|true|True|TRUE|false|False|FAL
 _TRUE: Final = frozenset(("y", "yes", "true", "on"))
 _NUMBER = re.compile(r"[-+]?(?:0[xob][0-9a-fA-F_]+|[0-9][0-9_]*(?:\.[0-9_]*)?(?:[eE][-+]?[0-9]+)?|\.[0-9]+)")
 _TEMPLATE = re.compile(r"\{\{[^{}\r\n]*\}\}")
-_PROPERTIES = re.compile(r"(?:[&!][^\s,\[\]{}]*\s*)+")
+_PROPERTIES = re.compile(r"(?:[&!][^\s,\[\]{}]*(?:\s|#[^\r\n]*)*)+")
 _CORE_TAG: Final = "tag:yaml.org,2002:"
 _WANTED_TAGS: Final = frozenset(_CORE_TAG + name for name in ("str", "int", "float", "bool", "null", "map", "seq"))
 

@@ -34,7 +34,7 @@ def job_to_goal(
     names = job.nodes if nodes is None else tuple(dict.fromkeys(nodes))
     sub_goals = tuple(SubGoal(name, job.plugins, job.science_rules) for name in names)
     goal = ScienceGoal("", job_id, job.name, sub_goals, job.success_criteria)
-    return ScienceGoal(goal_id or _content_id(goal), job_id, job.name, sub_goals, job.success_criteria)
+    return ScienceGoal(goal_id or content_id(goal), job_id, job.name, sub_goals, job.success_criteria)
 
 
 def goal_to_json(goal: ScienceGoal) -> str:
@@ -149,6 +149,7 @@ def merge_goals(by_source: Mapping[str, Iterable[ScienceGoal]]) -> MergedGoals:
     return MergedGoals(tuple(goals.values()), sources, tuple(conflicts))
 
 
-def _content_id(goal: ScienceGoal) -> str:
+def content_id(goal: ScienceGoal) -> str:
+    """Return a goal id, in the form of a UUID, that follows from everything else in the goal."""
     digest = hashlib.sha256(goal_to_json(goal).encode()).hexdigest()
     return "-".join((digest[:8], digest[8:12], digest[12:16], digest[16:20], digest[20:32]))

@@ -11,9 +11,11 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Final, TypeVar
 
 from edgesched.core.findings import Finding
+from edgesched.core.jobs.goal import content_id
 from edgesched.core.jobs.keys import SPEC
 from edgesched.core.model import Plugin, PluginSpec, ScienceGoal, SubGoal
 from edgesched.errors import GoalError
@@ -113,18 +115,23 @@ class _Reader:
         fields = self._fields(value, path, ("id", "job_id", "name", "sub_goals", "conditions"))
         goal_id = _text(fields.get("id"), f"{path}.id")
         job_id = _text(fields.get("job_id"), f"{path}.job_id")
-        if not goal_id:
-            raise GoalError("it has no id", path=path)
+        if not goal_id and not job_id:
+            raise GoalError("it has neither id nor job_id", path=path)
         if not job_id:
             job_id = goal_id
             self.warn("goal.job", f"{path}: it has no job_id, its id {goal_id} stands for it")
-        return ScienceGoal(
+        goal = ScienceGoal(
             goal_id,
             job_id,
             _text(fields.get("name"), f"{path}.name"),
             self._parts(self._sub_goal, fields.get("sub_goals"), f"{path}.sub_goals"),
             self._parts(_text, fields.get("conditions"), f"{path}.conditions"),
         )
+        if not goal_id:
+            # left out, the job would count as removed and its pods would end
+            self.warn("goal.id", f"{path}: it has no id, a hash of its content stands for it")
+            goal = replace(goal, goal_id=content_id(goal))
+        return goal
 
     def _sub_goal(self, value: _Json, path: str) -> SubGoal:
         fields = self._fields(value, path, ("name", "plugins", "science_rules"))

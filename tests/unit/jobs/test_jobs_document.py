@@ -54,6 +54,7 @@ def test_the_kind_is_that_of_yaml_1_1(written: str, kind: str) -> None:
         ("k: |\n  first\n  X second\n", "X", (3, 3)),
         ("k: >-\n  first\n\n    X indented\n", "X", (4, 5)),
         ("k: |2\n   X\n", "X", (2, 4)),
+        ("k: &a !!str # note\n  X\n", "X", (2, 3)),
         ("# head\r\nk: 'a\r\n  X'\r\n", "X", (3, 3)),
     ],
 )

@@ -158,6 +158,15 @@ def test_a_fault_costs_the_smallest_part_that_holds_it() -> None:
     ]
 
 
+def test_a_goal_without_an_id_stays_in_force() -> None:
+    """Left out, its job would count as removed; the same content has the same id in the next list."""
+    text = '[{"job_id":"1","name":"a"},{"id":"g"}]'
+    goals, findings = goals_from_json(text)
+    assert [(goal.job_id, bool(goal.goal_id)) for goal in goals] == [("1", True), ("g", True)]
+    assert [finding.code for finding in findings] == ["goal.id", "goal.job"]
+    assert goals_from_json(text)[0] == goals
+
+
 def test_unknown_keys_are_one_warning() -> None:
     """A newer cloud may send more; it is said once, with examples."""
     wire = [{"id": "g", "job_id": "1", "priority": 5, **{f"new{number}": 0 for number in range(9)}}]
