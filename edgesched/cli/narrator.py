@@ -134,7 +134,8 @@ class Narrator:
     def _plugin_failed(self, fields: Fields) -> str:
         self._count(fields, "failed")
         code = f", exit code {fields['return_code']}" if "return_code" in fields else ""
-        log = f"; its last words: {fields['error_log']}" if fields.get("error_log") else ""
+        words = " | ".join(str(fields.get("error_log") or "").splitlines())
+        log = f"; its last words: {words}" if words else ""
         return f"{fields['plugin']}: failed: {fields['reason']}{code}{log}"
 
     def _plugin_missed(self, fields: Fields) -> str:
