@@ -36,19 +36,22 @@ Process = Literal["etcd", "apiserver", "kcm", "sched", "kubelet", "containerd"]
 
 
 class RealKube:
-    """One real cluster in `directory`. `api_args`: more arguments for the API server."""
+    """One real cluster in `directory`. `api_args`: more arguments for the API server. `cache`: where the binaries are."""
 
-    def __init__(self, tier: Literal["api", "node"], directory: Path, *, api_args: str = "") -> None:
+    def __init__(
+        self, tier: Literal["api", "node"], directory: Path, *, api_args: str = "", cache: Path = CACHE
+    ) -> None:
         self.tier = tier
         self.directory = directory
         self._api_args = api_args
+        self._cache = cache
 
     # --- life ---
 
     def start(self) -> None:
         """Start it and wait until it is ready; an AssertionError says what is missing."""
         self._require()
-        environment = {**os.environ, "K8S_CACHE": str(CACHE), "API_ARGS": self._api_args}
+        environment = {**os.environ, "K8S_CACHE": str(self._cache), "API_ARGS": self._api_args}
         if self.tier == "node":
             environment["IMAGES"] = " ".join(str(path) for path in self._images())
         self._script("up", self.tier, environment=environment)
@@ -69,8 +72,8 @@ class RealKube:
         self.stop()
 
     def _require(self) -> None:
-        absent = [name for name in _COMPONENTS[self.tier] if not (CACHE / name).exists()]
-        assert not absent, f"{', '.join(absent)} missing in {CACHE}; run: tools/k8s/build.sh {' '.join(absent)}"
+        absent = [name for name in _COMPONENTS[self.tier] if not (self._cache / name).exists()]
+        assert not absent, f"{', '.join(absent)} missing in {self._cache}; run: tools/k8s/build.sh {' '.join(absent)}"
         wanted = _PACKAGES["api"] | (_PACKAGES["node"] if self.tier == "node" else {})
         folders = [*os.environ.get("PATH", "").split(":"), "/usr/sbin", "/sbin"]
         packages = [
