@@ -36,7 +36,7 @@ Process = Literal["etcd", "apiserver", "kcm", "sched", "kubelet", "containerd"]
 
 
 class RealKube:
-    """One real cluster in `directory`. `api_args`: more arguments for the API server. `cache`: where the binaries are."""
+    """A real cluster in `directory`. `api_args`: more arguments for its API server. `cache`: where the binaries are."""
 
     def __init__(
         self, tier: Literal["api", "node"], directory: Path, *, api_args: str = "", cache: Path = CACHE
