@@ -272,7 +272,5 @@ def _crash_back_off(run: PodRun, node: Node, backoff_s: float) -> Waits:
     why = f"back-off {backoff_s:.0f}s restarting failed container={name} pod={where}"
     node.tell(run, "Warning", "BackOff", "Back-off restarting failed container", path)
     run.containers = [item.waiting("CrashLoopBackOff", why) for item in run.containers]
-    for item in run.containers:
-        object.__setattr__(item, "restarts", item.restarts + 1)
     node.write(run, run.status())
     yield backoff_s

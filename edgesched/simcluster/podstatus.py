@@ -29,9 +29,12 @@ class Container:
     last: Object | None = None
 
     def waiting(self, reason: str, message: str = "") -> Container:
-        """Waiting, with a reason."""
-        last = self.terminated_state() if self.finished else self.last
-        return Container(self.name, self.image, reason, message, restarts=self.restarts, last=last)
+        """Waiting, with a reason; after an end, for its restart."""
+        if self.finished:
+            last, restarts = self.terminated_state(), self.restarts + 1
+        else:
+            last, restarts = self.last or {}, self.restarts
+        return Container(self.name, self.image, reason, message, restarts=restarts, last=last)
 
     def running(self) -> Container:
         """Started now."""
