@@ -96,6 +96,10 @@ class Command:
     def end(self, number: int = signal.SIGTERM, timeout_s: float = 15.0) -> int:
         """Send a signal and return the exit code."""
         self.process.send_signal(number)
+        return self.ended(timeout_s)
+
+    def ended(self, timeout_s: float) -> int:
+        """Wait for the end and for its last line; return the exit code."""
         code = self.process.wait(timeout_s)
         self._reader.join(10)
         return code

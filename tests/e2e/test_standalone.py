@@ -67,9 +67,9 @@ def test_the_tutorial_job_runs_and_ends_by_itself() -> None:
         command.await_line(r"image-sampler: its time has come, slot \d\d:\d\d:00 of cronjob")
         command.await_line(r"image-sampler: launched as pod image-sampler-")
         command.await_line(r"image-sampler: completed after \d")
-        assert command.process.wait(30) == 0
+        assert command.ended(30) == 0
         # two when the minute turned meanwhile
-        wait_until(lambda: re.search(r"^image-sampler: [12] launched, [12] completed$", command.text, re.MULTILINE))
+        assert re.search(r"^image-sampler: [12] launched, [12] completed", command.text, re.MULTILINE), command.text
     assert not [child for child in children if psutil.pid_exists(child.pid) and child.is_running()]
     assert set(Path(tempfile.gettempdir()).glob("edgesched-*")) <= folders
 
