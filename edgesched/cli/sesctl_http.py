@@ -63,6 +63,9 @@ class SchedulerClient:
         try:
             answer = self._pool.request(method, url, body=body, headers=headers, redirect=False, preload_content=False)
             content = answer.read(LARGEST_ANSWER)
+        except urllib3.exceptions.NewConnectionError as error:
+            message = f"cannot reach {self._server}: {_reason(error)}"
+            raise CloudUnavailableError(message, hint="check SES_HOST") from error
         except urllib3.exceptions.TimeoutError as error:
             raise CloudUnavailableError(f"{self._server} does not answer in time") from error
         except (urllib3.exceptions.HTTPError, ValueError) as error:

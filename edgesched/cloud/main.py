@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import logging
 import os
+import resource
 import signal
 import socket
 import sys
@@ -22,6 +23,7 @@ from edgesched.errors import ConfigError
 log = logging.getLogger("edgesched.cloud")
 
 SHUTDOWN_S = 5.0
+MOST_FILES = 65_536
 Ready = Callable[[str], None]
 
 
@@ -72,9 +74,17 @@ def run(config: CloudConfig, *, until_stdin_ends: bool = False, listening: socke
         level=logging.DEBUG if config.debug else logging.INFO,
         format="%(asctime)s %(levelname)s %(message)s",
     )
-    logging.getLogger("aiohttp.access").setLevel(logging.WARNING)
+    _allow_many_files()
     with contextlib.closing(listening or listen(config)) as opened:
         return asyncio.run(_run(config, opened, until_stdin_ends=until_stdin_ends))
+
+
+def _allow_many_files() -> None:
+    """Raise the limit of open files as far as we may: a goal stream is one."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = MOST_FILES if hard == resource.RLIM_INFINITY else min(hard, MOST_FILES)
+    if soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 async def _run(config: CloudConfig, listening: socket.socket, *, until_stdin_ends: bool) -> int:
