@@ -17,7 +17,7 @@ from .arithmetic import Mode, binary, unary
 from .budget import Budget
 from .calls import AfterNeed, CronNeed, MethodCall, PlainCall, SunNeed, TimeNeed
 from .check import Checked
-from .comparison import ORDER, compare, item, truth
+from .comparison import AGAINST, ORDER, compare, item, truth
 from .facts import Facts
 from .kinds import Kind
 from .loops import Loop, Missing, Round, Target, variable
@@ -170,6 +170,9 @@ class Binder:
             return lambda _a, _b: lambda now: operate(left.run(now), right.run(now))
         if left.sums or right.sums:
             return lambda a, b: _careful(operate, a, b, self._care)
+        if numeric and right.fixed and op in ORDER:
+            bound = right.run(0)
+            return lambda a, _b: AGAINST[op](a, bound)
         return lambda a, b: lambda now: operate(a(now), b(now))
 
     def _fused_comparison(self, node: ast.Compare) -> Part | None:

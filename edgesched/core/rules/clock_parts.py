@@ -139,6 +139,10 @@ def _after_seconds(plugin: str, last_run: Callable[[str], int | None], seconds: 
         ran = last_run(plugin)
         return ran is not None and now - ran > pause
 
+    def run_fixed(now: int, pause: float = pause_ns(0) if seconds.fixed else 0.0) -> bool:
+        ran = last_run(plugin)
+        return ran is not None and now - ran > pause
+
     def change(now: int) -> int:
         ran = last_run(plugin)
         if ran is None:
@@ -152,7 +156,7 @@ def _after_seconds(plugin: str, last_run: Callable[[str], int | None], seconds: 
         due = ran + math.floor(pause) + 1
         return due if due > now else NEVER
 
-    return Part(run, earliest((change, seconds.change)), fails=seconds.fails)
+    return Part(run_fixed if seconds.fixed else run, earliest((change, seconds.change)), fails=seconds.fails)
 
 
 def sun_part(need: SunNeed, facts: Facts) -> Part:

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from .arithmetic import broadcast, class_shown
 from .budget import ITEMS_A_STEP, Budget
+from .part import Run
 from .series import Series, of
 from .verdict import Unknown
 
@@ -19,6 +20,16 @@ ORDER: Final[dict[str, Callable[[Any, Any], Any]]] = {
     "==": operator.eq,
     "!=": operator.ne,
 }
+AGAINST: Final[dict[str, Callable[[Run, float], Run]]] = {
+    "<": lambda run, bound: lambda now: run(now) < bound,
+    "<=": lambda run, bound: lambda now: run(now) <= bound,
+    ">": lambda run, bound: lambda now: run(now) > bound,
+    ">=": lambda run, bound: lambda now: run(now) >= bound,
+    "==": lambda run, bound: lambda now: run(now) == bound,
+    "!=": lambda run, bound: lambda now: run(now) != bound,
+}
+"""A number compared with a constant one: what most rules do, so it is worth a function without a call inside."""
+
 _SIMPLE: Final = frozenset((bool, int, float, str, type(None)))
 
 

@@ -23,7 +23,7 @@ class Part:
     """`change` None: never. `fails`: may turn into an error as time passes. `windows`: those that it reads.
 
     `pure`: depends on its windows and nothing else. `heavy`: goes through whole windows. `sums`: holds a sum of floats
-    whose last digits depend on the order of addition.
+    whose last digits depend on the order of addition. `fixed`: the same at any time, and known when it is bound.
     """
 
     run: Run
@@ -33,11 +33,12 @@ class Part:
     pure: bool = False
     heavy: bool = False
     sums: bool = False
+    fixed: bool = False
 
 
 def constant(value: Any) -> Part:
     """A part that is always the same."""
-    return Part(lambda _now: value, pure=True)
+    return Part(lambda _now: value, pure=True, fixed=True)
 
 
 def combined(run: Run, parts: Iterable[Part], *, fails: bool = True) -> Part:

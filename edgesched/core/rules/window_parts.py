@@ -9,7 +9,7 @@ from typing import Any, Final
 from edgesched.core.windows import Tally, Window, WindowSpec
 
 from .budget import ITEMS_A_STEP, Budget
-from .comparison import ORDER
+from .comparison import AGAINST, ORDER
 from .durations import duration_text
 from .part import NEVER, Change, Part, Run
 from .series import Series, measured, numpy_sum
@@ -182,13 +182,15 @@ def compared_part(part: Part, window: Window, aggregate: str, op: str, bound: fl
     """An aggregate compared with a constant number."""
     test, run = ORDER[op], part.run
     if not part.sums:
-        return Part(lambda now: test(run(now), bound), part.change, windows=part.windows, pure=True)
-    ordered = _in_order(window, aggregate)
+        return Part(AGAINST[op](run, bound), part.change, windows=part.windows, pure=True)
+    read, why, ordered = window.ask(aggregate), missing(window.spec), _in_order(window, aggregate)
     slack = abs(bound) * NEAR if math.isfinite(bound) else 0.0
     low, high = bound - slack, bound + slack
 
     def compare(now: int) -> bool:
-        found = run(now)
+        found = read(now)
+        if found is None:
+            raise Unknown(why)
         if low <= found <= high:
             found = ordered(now)
         decided: bool = test(found, bound)
