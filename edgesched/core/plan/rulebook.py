@@ -47,7 +47,7 @@ def uninstall_rules(turn: Turn, job: JobState) -> None:
     state = turn.state
     for rule in job.rules:
         state.wakeups.forget(rule.rule_id, rule.names)
-        rule.bound.release()
+        turn.dropped.append(rule.bound)
         del state.rules[rule.rule_id]
         turn.woken.pop(rule.rule_id, None)
     for plugin in job.plugins.values():

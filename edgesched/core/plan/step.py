@@ -55,6 +55,8 @@ def step(state: NodeState, event: Event, now: Instant) -> list[Effect]:
         evaluate_and_act(turn)
     if state.waiting:
         selection.select(turn)
+    for bound in turn.dropped:
+        bound.release()
     return turn.effects
 
 

@@ -199,6 +199,19 @@ def test_an_edit_keeps_the_slots_and_the_running_pod(node: Driver) -> None:
     assert launches(node.advance(60.0)) == ["p"]
 
 
+def test_an_edit_keeps_what_was_measured(node: Driver) -> None:
+    """A rule with another threshold goes on with the samples of its window, and with how long they were observed."""
+    node.start(goal("schedule(p): avg(v('env.t', since='-1h')) > 30"))
+    node.measure("env.t", 25.0)
+    node.at += 60
+    assert launches(node.goals(goal("schedule(p): avg(v('env.t', since='-1h')) > 20", goal_id="g2"))) == ["p"]
+    (rule,) = node.state.rules.values()
+    (clause,) = rule.bound.clauses(node.now.ts_ns)
+    assert "covers 1m of 1h" in clause.detail
+    node.goals()
+    assert node.state.windows.names() == frozenset()
+
+
 def test_a_removed_goal_ends_its_runs_and_says_so(node: Driver) -> None:
     """Removal deletes the pod with grace and publishes the reference's reason."""
     (run,) = run_ids(node.start(goal(EVERY_MINUTE)))
