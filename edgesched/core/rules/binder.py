@@ -140,7 +140,11 @@ class Binder:
         fused = self._fused_comparison(node)
         if fused is not None:
             return fused
-        parts = [self.bind(operand) for operand in (node.first, *(operand for _, operand in node.rest))]
+        first = self.bind(node.first)
+        against = self._against_number(node, first)
+        if against is not None:
+            return against
+        parts = [first, *(self.bind(operand) for _, operand in node.rest)]
         if not all(part.pure for part in parts):
             parts = [self._kept_as(part, operand) for part, operand in zip(parts, ast.children(node), strict=True)]
         operands = ast.children(node)
@@ -174,6 +178,20 @@ class Binder:
             bound = right.run(0)
             return lambda a, _b: AGAINST[op](a, bound)
         return lambda a, b: lambda now: operate(a(now), b(now))
+
+    def _against_number(self, node: ast.Compare, part: Part) -> Part | None:
+        """`number OP constant`, such as `time('hour') < 6`, without the detour over a function for the constant."""
+        op, operand = node.rest[0]
+        bound = _number(operand)
+        if len(node.rest) > 1 or bound is None or part.sums or op not in ORDER:
+            return None
+        if self._kind(node.first).name not in kinds.NUMERIC:
+            return None
+        test, run = ORDER[op], part.run
+        self.operands[id(node)] = (part, constant(bound))
+        found = combined(lambda now: test(run(now), bound), [part], fails=False)
+        call = self._checked.calls.get(id(node.first))
+        return clock_parts.held(found) if isinstance(call, TimeNeed) and call.unit != "microsecond" else found
 
     def _fused_comparison(self, node: ast.Compare) -> Part | None:
         """`aggregate(window) OP constant`, either way round."""

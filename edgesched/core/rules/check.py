@@ -244,10 +244,8 @@ class _Checker:
                     self._unfit(part, "the ends of a slice are integers")
             return value
         index = self.visit(node.index)
-        if isinstance(node.value, ast.Comprehension) and isinstance(node.value.clauses[0].iterable, ast.Sequence):
-            self._wrong(
-                "rule.type", node, "an item of a list that is made of a written-out list", "write the item itself"
-            )
+        if _copies_a_list(node.value):
+            self._wrong("rule.type", node, "an item of a mere copy of a written-out list", "write the item itself")
         if index.name in ("series", "list") and value.name in ("series", "any"):
             return value
         if index.name not in ("int", "bool", "number", "any"):
@@ -445,6 +443,15 @@ class _Checker:
         if accepts in LITERALS or accepts == "any" or kind.name == "any" or kind.name in _ACCEPTS[accepts]:
             return
         self._unfit(node, f"{parameter} of {function}() must be {_SHOWN_ACCEPTS[accepts]}, not {kind}")
+
+
+def _copies_a_list(node: ast.Node) -> bool:
+    """`[x for x in [1, 2]]`: a detour that no author means, and a usual first step of attacks on evaluators."""
+    if not isinstance(node, ast.Comprehension) or len(node.clauses) != 1:
+        return False
+    clause, element = node.clauses[0], node.element
+    same = isinstance(element, ast.Name) and element.id == clause.target.id
+    return same and isinstance(clause.iterable, ast.Sequence) and not clause.conditions
 
 
 def _dotted(node: ast.Attribute) -> str:

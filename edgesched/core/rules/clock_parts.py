@@ -32,6 +32,22 @@ def time_part(need: TimeNeed) -> Part:
     return Part(lambda now: read(now + where.stretch(now).offset_ns), _local_turn(where, turn))
 
 
+def held(part: Part) -> Part:
+    """A part that depends on the clock alone, computed once for each stretch of time in which it stays the same."""
+    run, change = part.run, part.change
+    assert change is not None
+    start, end, value = 1, 0, None
+
+    def read(now: int) -> Any:
+        nonlocal start, end, value
+        if not start <= now < end:
+            value = run(now)
+            start, end = now, change(now)
+        return value
+
+    return Part(read, change)
+
+
 def _clock(unit: str) -> Run:
     if unit == "microsecond":
         return lambda now: now // 1000 % 1_000_000
