@@ -264,6 +264,19 @@ class MovingWindow:
         self.withdraw(cursor, cursor.series.base + len(cursor.series.times))
         del self._cursors[cursor.series.key]
 
+    def leave_all(self) -> list[Series]:
+        """The window is not needed any more; returns the series that no other window reads.
+
+        It keeps what it holds, as of now, for those who still look at it.
+        """
+        alone = []
+        for cursor in self._cursors.values():
+            series = cursor.series
+            series.cursors.remove(cursor)
+            if not series.cursors:
+                alone.append(series)
+        return alone
+
     def arrived(self, cursor: Cursor, ts_ns: int) -> None:
         """A sample newer than all others of its series waits to enter; it may enter at once."""
         self.version += 1

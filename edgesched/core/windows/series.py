@@ -44,9 +44,13 @@ class Cursor:
 
 
 class Series:
-    """Samples in time order; `base` is the place of the first one kept, `updated` tells who was updated last."""
+    """Samples in time order.
 
-    __slots__ = ("base", "cursors", "key", "name", "room", "times", "updated", "values")
+    `base`: the place of the first one kept. `updated`: tells who was updated last. `raws`: its meta as it came, in
+    every order of keys. `room`: so many samples before the next look at what can be cut.
+    """
+
+    __slots__ = ("base", "cursors", "key", "name", "raws", "room", "times", "updated", "values")
 
     def __init__(self, name: str, key: SeriesKey) -> None:
         self.name = name
@@ -56,6 +60,7 @@ class Series:
         self.values: array[float] | list[Value] = array("d")
         self.cursors: list[Cursor] = []
         self.updated = 0
+        self.raws: list[SeriesKey] = []
         self.room = CUT_AT_LEAST
 
     def find(self, ts_ns: int) -> int:

@@ -67,6 +67,10 @@ def _window(spec: WindowSpec, now_ns: int, observed_since_ns: int) -> Window:
     return kind(spec, now_ns, observed_since_ns)
 
 
+def _claim(window: Window) -> snapshots.Claim:
+    return snapshots.Claim(window.spec.meta, window.since_ns, window.observed_since_ns)
+
+
 def _number(value: Value) -> Value:
     """Booleans and integers count as floats; other values stay."""
     if isinstance(value, int):
@@ -121,13 +125,11 @@ class WindowStore:
         When rules change, require the new windows before the old ones are released: samples go with the last window.
         """
         self._seen_ns = max(self._seen_ns, now_ns)
-        of_name = self._names.setdefault(spec.name, NameIndex())
+        of_name = self._names.setdefault(spec.name, NameIndex(self.limits.late_ns))
         held = of_name.held.get(spec)
         if held is None:
             window = _window(spec, now_ns, self._observed(of_name, spec, now_ns))
             of_name.add(spec, window)
-            of_name.keep_ns = of_name.horizon_ns + self.limits.late_ns
-            of_name.forget_raw(lambda series: series is None)
             for series in of_name.series.values():
                 if spec.matches(dict(series.key)):
                     window.attach(series)
@@ -145,10 +147,7 @@ class WindowStore:
         if held.users:
             return
         of_name.drop(spec)
-        of_name.keep_ns = of_name.horizon_ns + self.limits.late_ns
-        for series in of_name.series.values():
-            series.cursors = [cursor for cursor in series.cursors if cursor.window is not held.window]
-        self._drop(of_name, [series for series in of_name.series.values() if not series.cursors])
+        self._drop(of_name, held.window.leave_all())
         if not of_name.held:
             del self._names[spec.name]
 
@@ -156,7 +155,7 @@ class WindowStore:
         """Since when every sample that `spec` would match has been kept."""
         if self._observed_since_ns is not None:
             return self._observed_since_ns
-        claims = self._claims(of_name) + self._parked.claims(spec.name, now_ns)
+        claims = [_claim(window) for window in of_name.wider(spec)] + self._parked.claims(spec.name, now_ns)
         return min((claim.reach(spec, now_ns) for claim in claims), default=now_ns)
 
     # --- arrivals
@@ -223,13 +222,11 @@ class WindowStore:
 
     def _meet(self, name: str, of_name: NameIndex, raw: Raw, now_ns: int) -> Series | None:
         """The series of a meta that has not been seen in this order, None when no window wants it."""
-        if raw in of_name.by_raw:
+        if raw in of_name.unwanted:
             return None
-        if len(of_name.by_raw) > 1024 + 4 * len(of_name.series):
-            of_name.by_raw.clear()
         key = tuple(sorted(raw))
         series = of_name.series.get(key) or self._begin(name, of_name, key, now_ns)
-        of_name.by_raw[raw] = series
+        of_name.remember(raw, series)
         return series
 
     def _begin(self, name: str, of_name: NameIndex, key: SeriesKey, now_ns: int) -> Series | None:
@@ -300,15 +297,11 @@ class WindowStore:
         self._report(name, limit, bound)
 
     def _drop(self, of_name: NameIndex, gone: Iterable[Series]) -> None:
-        keys = set()
         for series in gone:
-            keys.add(series.key)
             for cursor in series.cursors:
                 cursor.window.detach(cursor)
-            del of_name.series[series.key]
+            of_name.forget(series)
             self._series_total -= 1
-        if keys:
-            of_name.forget_raw(lambda series: series is not None and series.key in keys)
 
     def _report(self, name: str, limit: str, bound: int) -> None:
         if (name, limit) not in self._reported:
@@ -332,7 +325,10 @@ class WindowStore:
         for name, of_name in sorted(self._names.items()):
             cutoff_ns = taken_ns - of_name.keep_ns
             oldest_first = sorted(of_name.series.values(), key=lambda series: series.updated)
-            names[name] = (self._claims(of_name), [(series, series.find(cutoff_ns)) for series in oldest_first])
+            names[name] = (
+                [_claim(held.window) for held in of_name.held.values()],
+                [(series, series.find(cutoff_ns)) for series in oldest_first],
+            )
         return snapshots.written(taken_ns, names)
 
     def restore(self, snapshot: dict[str, Any], now_ns: int) -> None:
@@ -361,10 +357,3 @@ class WindowStore:
             for held in of_name.held.values():
                 held.window.version += 1
                 held.window.rebuild(now_ns)
-
-    @staticmethod
-    def _claims(of_name: NameIndex) -> list[snapshots.Claim]:
-        return [
-            snapshots.Claim(spec.meta, spec.since_ns, held.window.observed_since_ns)
-            for spec, held in of_name.held.items()
-        ]
