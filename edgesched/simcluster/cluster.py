@@ -186,11 +186,17 @@ class SimCluster:
         """Refuse all connections, for a while or until `come_up`."""
         self._timers.after(0.02, self._http.go_down)
         if for_s is not None:
-            self._timers.after(for_s, self._http.come_up)
+            self._timers.after(for_s, self._listen_again)
 
     def come_up(self) -> None:
         """Accept connections again."""
-        self._timers.after(0, self._http.come_up)
+        self._timers.after(0, self._listen_again)
+
+    def _listen_again(self) -> None:
+        try:
+            self._http.come_up()
+        except OSError:  # an outgoing connection has taken the port meanwhile
+            self._timers.after(0.1, self._listen_again)
 
     def kill_pod(self, name: str, namespace: str = "ses", exit_code: int = 137) -> None:
         """A pod's containers are killed from outside."""

@@ -16,10 +16,13 @@ set -euo pipefail
 usage() { sed -n '2,6p' "$0" >&2; exit 2; }
 bin=${K8S_CACHE:-$HOME/.cache/edgesched/k8s-1.20.2}
 
-free_ports() { # COUNT
+free_ports() { # COUNT   below those that outgoing connections take: a process that starts again needs its port
   python3 - "$1" <<'PY'
-import socket, sys
-taken = [socket.create_server(("127.0.0.1", 0)) for _ in range(int(sys.argv[1]))]
+import contextlib, random, socket, sys
+taken = []
+while len(taken) < int(sys.argv[1]):
+    with contextlib.suppress(OSError):
+        taken.append(socket.create_server(("127.0.0.1", random.randrange(15000, 32000))))
 print(*[sock.getsockname()[1] for sock in taken])
 PY
 }
