@@ -87,7 +87,8 @@ def _latency(harness: Harness) -> None:
         bare.answer()
         publisher = Child("publish", str(port))
         publisher.answer()
-        received, decided, sent = (agent.ask("report")[key] for key in ("received", "decided", "sent"))
+        report = agent.ask("report")
+        received, decided, sent = report["received"], report["decided"], report["sent"]
         plain = bare.ask("report")["received"]
         for child in (publisher, agent, bare, cluster):
             child.end()
