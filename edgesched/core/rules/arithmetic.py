@@ -38,7 +38,7 @@ def class_shown(value: Any) -> str:
 
 def _power(a: Any, b: Any) -> Any:
     if a.__class__ is not float and b.__class__ is not float:
-        if b >= 0 and int(a).bit_length() * int(b) > _MAX_BITS + 64 and a not in (-1, 0, 1):
+        if b >= 0 and (int(a).bit_length() - 1) * int(b) > _MAX_BITS:
             raise RuleFault("an integer beyond 2**1024")
         if b < 0 and a in (-1, 1):
             return float(a) if b % 2 else 1.0

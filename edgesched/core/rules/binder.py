@@ -140,11 +140,7 @@ class Binder:
         fused = self._fused_comparison(node)
         if fused is not None:
             return fused
-        first = self.bind(node.first)
-        against = self._against_number(node, first)
-        if against is not None:
-            return against
-        parts = [first, *(self.bind(operand) for _, operand in node.rest)]
+        parts = [self.bind(operand) for operand in ast.children(node)]
         if not all(part.pure for part in parts):
             parts = [self._kept_as(part, operand) for part, operand in zip(parts, ast.children(node), strict=True)]
         operands = ast.children(node)
@@ -155,7 +151,10 @@ class Binder:
         self.operands[id(node)] = tuple(parts)
         run = tests[0](parts[0].run, parts[1].run) if len(tests) == 1 else _chained(tests, parts)
         numeric = all(self._kind(operand).name in kinds.NUMERIC for operand in operands)
-        return combined(run, parts, fails=not numeric)
+        part = combined(run, parts, fails=not numeric)
+        call = self._checked.calls.get(id(node.first))
+        turns = isinstance(call, TimeNeed) and call.unit != "microsecond"
+        return clock_parts.held(part) if turns and all(other.fixed for other in parts[1:]) else part
 
     def _kept_as(self, part: Part, node: ast.Node) -> Part:
         return kept(part) if self._kind(node).name in _KEPT_KINDS else part
@@ -178,20 +177,6 @@ class Binder:
             bound = right.run(0)
             return lambda a, _b: AGAINST[op](a, bound)
         return lambda a, b: lambda now: operate(a(now), b(now))
-
-    def _against_number(self, node: ast.Compare, part: Part) -> Part | None:
-        """`number OP constant`, such as `time('hour') < 6`, without the detour over a function for the constant."""
-        op, operand = node.rest[0]
-        bound = _number(operand)
-        if len(node.rest) > 1 or bound is None or part.sums or op not in ORDER:
-            return None
-        if self._kind(node.first).name not in kinds.NUMERIC:
-            return None
-        test, run = ORDER[op], part.run
-        self.operands[id(node)] = (part, constant(bound))
-        found = combined(lambda now: test(run(now), bound), [part], fails=False)
-        call = self._checked.calls.get(id(node.first))
-        return clock_parts.held(found) if isinstance(call, TimeNeed) and call.unit != "microsecond" else found
 
     def _fused_comparison(self, node: ast.Compare) -> Part | None:
         """`aggregate(window) OP constant`, either way round."""

@@ -41,7 +41,9 @@ class Budget:
             self.charge(len(values))
             return values
         if isinstance(values, range):
-            self.charge(min(len_of_range(values), MAX_STEPS + 1))
+            if len_of_range(values) > MAX_STEPS - self.steps:
+                return self._counted(iter(values))
+            self.charge(len(values))
             return values
         return self._counted(iter(values))
 

@@ -132,7 +132,7 @@ def _no_rule(text: str) -> RuleSyntaxError:
     if closing < 0 or (":" in text[head.end() : closing]):
         return _error(text, head.end() - 1, "`(` is never closed", "write schedule(plugin): condition")
     return _error(
-        text, closing, "a colon is missing between `)` and the condition", "write schedule(plugin): condition"
+        text, closing + 1, "a colon is missing between `)` and the condition", "write schedule(plugin): condition"
     )
 
 

@@ -82,7 +82,7 @@ def excerpt(text: str, line: int, column: int) -> str:
 
 def explain(text: str, at: int, expected: Collection[str]) -> RuleSyntaxError:
     """The error for a text that cannot go on at index `at`; `expected`: tokens that could stand there."""
-    if not text.strip() or (not text[:at].strip() and text.lstrip().startswith("#")):
+    if re.fullmatch(r"(\s|#[^\n]*)*", text):
         return error_at(text, 0, "the condition is empty", "write True for a rule that always holds")
     return _around(text, at) or _brackets(text, at) or _at_place(text, at) or _general(text, at, expected)
 
