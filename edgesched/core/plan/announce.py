@@ -76,8 +76,10 @@ def publish_value(turn: Turn, name: str, value: Any, scope: str) -> None:
 
 def tell(turn: Turn, plugin: PluginState, what: str, extra: Mapping[str, Any]) -> None:
     """Add a line to a plugin's story."""
-    details = " ".join(f"{key}={value}" for key, value in extra.items())
-    plugin.story.append(StoryLine(turn.now.ts_ns, f"{what} {details}".rstrip()))
+    line = StoryLine(turn.now.ts_ns, what, extra)
+    plugin.story.append(line)
+    turn.state.fresh_story.append((plugin.key, plugin.told, line))
+    plugin.told += 1
 
 
 def run_payload(state: NodeState, run: Run, extra: Mapping[str, Any]) -> dict[str, Any]:

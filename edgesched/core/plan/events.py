@@ -82,4 +82,36 @@ class Booted:
     clock_trusted: bool = True
 
 
-Event = GoalsReceived | Measured | PodObserved | PodsListed | PodEventObserved | EffectDone | Woke | Booted
+@dataclass(frozen=True, slots=True)
+class Paused:
+    """An operator stops launches of a job, of a plugin, of a plugin of one job, or with both empty of everything.
+
+    `for_s`: for how long, None until it is resumed. `end`: what runs now is ended, too.
+    """
+
+    job_id: str = ""
+    plugin: str = ""
+    for_s: float | None = None
+    end: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Resumed:
+    """An operator lets go what was paused under the same names; with both empty, everything."""
+
+    job_id: str = ""
+    plugin: str = ""
+
+
+Event = (
+    GoalsReceived
+    | Measured
+    | PodObserved
+    | PodsListed
+    | PodEventObserved
+    | EffectDone
+    | Woke
+    | Booted
+    | Paused
+    | Resumed
+)

@@ -8,7 +8,6 @@ Unknown never acts, is no edge between two trues, and ends a `hold`.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -18,10 +17,11 @@ from edgesched.core.plan.announce import log, publish_value, say, say_run, tell
 from edgesched.core.plan.criteria import UNTIL
 from edgesched.core.plan.effects import SetState
 from edgesched.core.plan.ledger import SlotKey
+from edgesched.core.plan.pauses import paused
 from edgesched.core.plan.policies import clock_text
 from edgesched.core.plan.state import PluginKey, PluginState, RuleState, Run, Slot
 from edgesched.core.plan.turn import Turn
-from edgesched.core.pods import instance_name, pod_name
+from edgesched.core.pods import run_names
 from edgesched.core.rules import parse_duration_ns
 
 SCOPES = {"all": "all", "node": "node", "beehive": "beehive", "cloud": "beehive"}
@@ -130,6 +130,9 @@ def gate(turn: Turn, plugin: PluginState, *, with_slot: bool) -> str:
         return "the job is missing from its source"
     if plugin.refused:
         return f"refused: {plugin.refused}"
+    brake = paused(state, plugin.key)
+    if brake:
+        return brake
     run = plugin.active
     if run is not None:
         return f"still waiting: {run.why}" if run.why and run.pod is None else "still running"
@@ -156,17 +159,17 @@ def _create_run(turn: Turn, plugin: PluginState, rules: Sequence[RuleState], slo
         key = f"{vsn}/{job_id}/{name}/{state.settings.epoch}#{state.run_counter}"
     cause = rules[0]
     parameters = cause.rule.parameters
-    digest = hashlib.sha256(key.encode()).hexdigest()
+    names = run_names(name, key)
     duration = parameters.get("duration")
     run = Run(
-        run_id=digest[:20],
+        run_id=names.run_id,
         number=state.run_counter,
         key=key,
         job_id=job_id,
         goal_id=plugin.goal_id,
         plugin=plugin.plugin,
-        pod_name=pod_name(name, key),
-        instance=instance_name(name, key),
+        pod_name=names.pod_name,
+        instance=names.instance,
         created=turn.now,
         cause=cause.rule.condition,
         slots=tuple(slots),

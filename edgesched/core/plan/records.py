@@ -14,6 +14,8 @@ goal (secrets are named, not carried), so nothing secret is in a record.
 | `run` | run id | a run that has not been forgotten |
 | `slot` | job id, object, expression, fire time, separated by unit separators | a claimed slot |
 | `told` | run id | a run whose end has been told |
+| `pause` | job id/plugin, either may be empty | a brake that an operator pulled |
+| `story` | job id/plugin/number modulo the length of a story | a line of a plugin's story |
 
 Boot-clock times are stored as they are, with the boot that they belong to; `restore` carries them over to another boot
 by way of the wall clock.
@@ -28,7 +30,7 @@ from typing import Any, Final, NamedTuple
 from edgesched.core.jobs import goal_to_dict
 from edgesched.core.model import NS_PER_S, Instant
 from edgesched.core.plan.ledger import SlotKey
-from edgesched.core.plan.state import JobState, NodeState, PluginState, RuleState, Run
+from edgesched.core.plan.state import STORY_LENGTH, JobState, NodeState, PluginState, RuleState, Run
 
 UNIT: Final = "\x1f"
 SCHEMA: Final = 1
@@ -62,10 +64,24 @@ class Recorder:
         for name in [name for name in self._saved if name not in present]:
             del self._saved[name]
             found.append(Record(*name, None))
+            if name[0] == "plugin":
+                found += [Record("story", f"{name[1]}/{number}", None) for number in range(STORY_LENGTH)]
         found += [Record("slot", slot_text(key, fire_ns), {}) for key, fire_ns in state.ledger.fresh]
         state.ledger.fresh.clear()
         found += self._told_changes(state)
+        found += self._story_changes(state)
         return found
+
+    def _story_changes(self, state: NodeState) -> list[Record]:
+        """Return the new lines; a story takes the places of its oldest lines."""
+        found: dict[str, Record] = {}
+        for plugin, number, line in state.fresh_story:
+            if plugin in state.plugins:
+                key = f"{plugin.job_id}/{plugin.name}/{number % STORY_LENGTH}"
+                value = {"number": number, "ts_ns": line.ts_ns, "what": line.what, "fields": dict(line.fields)}
+                found[key] = Record("story", key, value)
+        state.fresh_story.clear()
+        return list(found.values())
 
     def _told_changes(self, state: NodeState) -> list[Record]:
         if len(self._told) == len(state.told) and list(self._told)[-1:] == list(state.told)[-1:]:
@@ -117,6 +133,9 @@ def _entries(state: NodeState) -> Iterator[Entry]:
     for plugin in state.plugins.values():
         key = f"{plugin.key.job_id}/{plugin.key.name}"
         yield "plugin", key, _plugin_print(plugin), lambda plugin=plugin: _plugin(plugin)  # type: ignore[misc]
+    for pause_key, pause in state.pauses.items():
+        fields = {"since_ns": pause.since_ns, "until_boot_ns": pause.until_boot_ns}
+        yield "pause", "/".join(pause_key), pause, lambda fields=fields: fields  # type: ignore[misc]
     for run in state.runs.values():
         yield "run", run.run_id, _run_print(run), lambda run=run: _run(state, run)  # type: ignore[misc]
 

@@ -22,7 +22,7 @@ from edgesched.core.plan.lifecycle import RunState
 from edgesched.core.plan.pods import request_launch
 from edgesched.core.plan.records import SCHEMA, UNIT, Record, rule_key
 from edgesched.core.plan.settings import PlanSettings
-from edgesched.core.plan.state import NodeState, PluginKey, Run, Slot
+from edgesched.core.plan.state import NodeState, Pause, PauseKey, PluginKey, Run, Slot, StoryLine
 from edgesched.core.plan.turn import Turn
 from edgesched.core.windows import WindowStore
 from edgesched.errors import InvariantError
@@ -77,6 +77,8 @@ class _Restorer:
         goals.apply(turn)
         self._jobs()
         self._plugins()
+        self._pauses()
+        self._stories()
         self._rules()
         turn.effects.clear()
         self._runs()
@@ -135,6 +137,30 @@ class _Restorer:
             for until_ns in (plugin.backoff_boot_ns, plugin.gate_boot_ns):
                 if until_ns > self.turn.now.boot_ns:
                     self.state.wakeups.boot.set(("plugin", *plugin.key), until_ns)
+
+    def _pauses(self) -> None:
+        for key, value in self.by_kind["pause"].items():
+            job_id, _, plugin = key.rpartition("/")
+            until_ns = value["until_boot_ns"]
+            if until_ns is not None:
+                until_ns = self.boot(until_ns)
+                self.state.wakeups.boot.set(("pause", job_id, plugin), until_ns)
+            self.state.pauses[PauseKey(job_id, plugin)] = Pause(value["since_ns"], until_ns)
+
+    def _stories(self) -> None:
+        self.state.fresh_story.clear()
+        found: dict[PluginKey, list[dict[str, Any]]] = defaultdict(list)
+        for key, value in self.by_kind["story"].items():
+            job_id, _, name = key.rpartition("/")[0].rpartition("/")
+            found[PluginKey(job_id, name)].append(value)
+        for plugin_key, values in found.items():
+            plugin = self.state.plugins.get(plugin_key)
+            if plugin is None:
+                continue
+            values.sort(key=lambda value: int(value["number"]))
+            plugin.story.clear()
+            plugin.story.extend(StoryLine(each["ts_ns"], each["what"], each["fields"]) for each in values)
+            plugin.told = values[-1]["number"] + 1
 
     def _rules(self) -> None:
         saved = self.by_kind["rule"]

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from edgesched.core.model import NS_PER_S
-from edgesched.core.plan.announce import log, say_run, tell
+from edgesched.core.plan.announce import log, publish_run, tell
 from edgesched.core.plan.ends import miss
 from edgesched.core.plan.lifecycle import RunState
+from edgesched.core.plan.pauses import paused
 from edgesched.core.plan.pods import request_launch
 from edgesched.core.plan.policies import POLICIES, default
 from edgesched.core.plan.state import Run
@@ -26,6 +27,12 @@ def select(turn: Turn) -> None:
         for run in waiting:
             _stay(turn, run, CLUSTER_UNKNOWN)
         return
+    if state.pauses:
+        for run in waiting:
+            brake = paused(state, run.plugin_key)
+            if brake:
+                _stay(turn, run, brake)
+        waiting = [run for run in waiting if not paused(state, run.plugin_key)]
     if any(run.priority for run in waiting):
         waiting.sort(key=lambda run: -run.priority)
     policy = POLICIES.get(state.settings.policy, default)
@@ -48,7 +55,8 @@ def _go(turn: Turn, run: Run) -> None:
     plugin = state.plugins.get(run.plugin_key)
     if plugin is not None:
         plugin.last_launch_ns = turn.now.ts_ns
-    say_run(turn, run, "plugin.selected", {"reason": "Fit to resource"})
+    # no line in the log: what was decided is told by `plugin.queued`, what became of it by `plugin.scheduled`
+    publish_run(turn, run, "plugin.selected", {"reason": "Fit to resource"})
     request_launch(turn, run)
 
 

@@ -22,6 +22,7 @@ from edgesched.core.windows import WindowStore
 
 STORY_LENGTH = 64
 TOLD_LENGTH = 2048
+FRESH_LENGTH = 4096
 
 
 class PluginKey(NamedTuple):
@@ -74,11 +75,10 @@ class Run:
     log: tuple[str, ...] = ()
     awaits_log: bool = False
     attempt: int = 1
+    plugin_key: PluginKey = field(init=False)
 
-    @property
-    def plugin_key(self) -> PluginKey:
-        """The plugin that this is a run of."""
-        return PluginKey(self.job_id, self.plugin.name)
+    def __post_init__(self) -> None:
+        self.plugin_key = PluginKey(self.job_id, self.plugin.name)
 
     @property
     def is_active(self) -> bool:
@@ -87,10 +87,26 @@ class Run:
 
 
 class StoryLine(NamedTuple):
-    """One line of a plugin's story, for `explain`."""
+    """One thing that happened to a plugin, for `explain`: the event's name and its fields."""
 
     ts_ns: int
-    text: str
+    what: str
+    fields: Mapping[str, Any]
+
+
+class PauseKey(NamedTuple):
+    """What an operator stopped: a plugin, a job, a plugin of one job, or with both empty everything."""
+
+    job_id: str = ""
+    plugin: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """A brake that an operator pulled. `until_boot_ns` None: until somebody resumes it."""
+
+    since_ns: int
+    until_boot_ns: int | None = None
 
 
 @dataclass(slots=True)
@@ -99,7 +115,8 @@ class PluginState:
 
     `fields`: the part of every event's payload that does not change. `last_completed_ns`: launch time of the last
     completed run. `last_launch_ns`: of the last run. `gate_boot_ns`: boot time before which no launch may happen, with
-    `gate` saying why. `upload_job`: the job part of the upload path.
+    `gate` saying why. `upload_job`: the job part of the upload path. `told`: lines of the story so far, also those that
+    were forgotten.
     """
 
     key: PluginKey
@@ -119,6 +136,7 @@ class PluginState:
     runs: int = 0
     completed_runs: int = 0
     story: deque[StoryLine] = field(default_factory=lambda: deque(maxlen=STORY_LENGTH))
+    told: int = 0
 
 
 @dataclass(slots=True)
@@ -172,7 +190,11 @@ class JobState:
 
 @dataclass(slots=True)
 class NodeState:
-    """The planner's whole state. `told`: ids of the latest runs whose end has been told and that were forgotten."""
+    """The planner's whole state.
+
+    `told`: ids of the latest runs whose end has been told and that were forgotten. `fresh_story`: lines that no store
+    has been told of yet, with their plugin and number.
+    """
 
     settings: PlanSettings
     windows: WindowStore
@@ -189,6 +211,8 @@ class NodeState:
     finished: deque[str] = field(default_factory=deque)
     told: dict[str, None] = field(default_factory=dict)
     foreign: dict[str, PodView] = field(default_factory=dict)
+    pauses: dict[PauseKey, Pause] = field(default_factory=dict)
+    fresh_story: deque[tuple[PluginKey, int, StoryLine]] = field(default_factory=lambda: deque(maxlen=FRESH_LENGTH))
     pods_known: bool = False
     boot_id: str = ""
     seen_boots: dict[str, str] = field(default_factory=dict)

@@ -13,7 +13,7 @@ from __future__ import annotations
 from typing import Final, cast
 
 from edgesched.core.model import NS_PER_S, Instant
-from edgesched.core.plan import criteria, goals, pods, selection
+from edgesched.core.plan import criteria, goals, pauses, pods, selection
 from edgesched.core.plan.announce import log
 from edgesched.core.plan.effects import Effect
 from edgesched.core.plan.ends import DURATION_REACHED, fail, remove_pod, tell_failure
@@ -23,13 +23,15 @@ from edgesched.core.plan.events import (
     Event,
     GoalsReceived,
     Measured,
+    Paused,
     PodEventObserved,
     PodObserved,
     PodsListed,
+    Resumed,
     SourceKind,
 )
 from edgesched.core.plan.firing import evaluate_and_act
-from edgesched.core.plan.state import NodeState, PluginKey
+from edgesched.core.plan.state import NodeState, PauseKey, PluginKey
 from edgesched.core.plan.turn import Turn
 from edgesched.core.plan.wakeups import Key
 
@@ -104,6 +106,10 @@ def _hear(turn: Turn, event: Event) -> None:
         goals.receive(turn, event)
     elif isinstance(event, Booted):
         _boot(turn, event)
+    elif isinstance(event, Paused):
+        pauses.pause(turn, event)
+    elif isinstance(event, Resumed):
+        pauses.resume(turn, event)
 
 
 def _boot(turn: Turn, event: Booted) -> None:
@@ -146,6 +152,8 @@ def _deadline(turn: Turn, key: Key) -> None:
         criteria.met(turn, cast("str", key[1]), cast("str", key[2]))
     elif kind == "clock":
         _trust_clock(turn)
+    elif kind == "pause":
+        pauses.over(turn, PauseKey(cast("str", key[1]), cast("str", key[2])))
     else:
         _run_deadline(turn, str(kind), cast("str", key[1]))
 
