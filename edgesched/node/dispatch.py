@@ -47,10 +47,14 @@ class Dispatcher:
 
     def dispatch(self, effects: list[Effect]) -> None:
         """Route effects, in order."""
+        # requests to the cluster first: writing the log lines of a full minute takes longer than asking for its pods
+        for effect in effects:
+            if isinstance(effect, LaunchPod | DeletePod | FetchLog):
+                self.kube.put(effect)
         for effect in effects:
             match effect:
                 case LaunchPod() | DeletePod() | FetchLog():
-                    self.kube.put(effect)
+                    pass
                 case Publish():
                     self.outbox.put(effect)
                 case SetState():

@@ -19,7 +19,7 @@ from edgesched.core.plan.pods import attach
 from edgesched.core.plan.rulebook import install_rule, uninstall_rules
 from edgesched.core.plan.state import JobState, PluginKey, PluginState, Run
 from edgesched.core.plan.turn import Turn
-from edgesched.core.pods import admit
+from edgesched.core.pods import admit, run_names
 
 PRECEDENCE: Final[tuple[SourceKind, ...]] = ("stream", "configmap", "files")
 
@@ -164,6 +164,8 @@ def _install_plugin(turn: Turn, job: JobState, plugin: Plugin) -> PluginState:
     upload_job = plugin.spec.job or job.goal.name or job.job_id
     fields = plugin_fields(plugin, job.job_id, job.goal.goal_id, upload_job)
     known = state.plugins.get(key)
+    # what is derived from the plugin's name is remembered; a full minute must not wait for it
+    run_names(plugin.name, "")
     if known is None:
         known = PluginState(key, plugin, job.goal.goal_id, upload_job, fields)
         state.plugins[key] = known

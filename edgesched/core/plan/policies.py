@@ -13,7 +13,6 @@ Within a policy a higher `priority=` goes first; equal ones in the order of thei
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
 from typing import Final, NamedTuple
 
 from edgesched.core.model import NS_PER_S, PodView
@@ -86,4 +85,5 @@ def _holder(active: Sequence[Run], foreign: Sequence[PodView]) -> str:
 
 def clock_text(ts_ns: int) -> str:
     """Return the time of day (UTC) of a time, `12:03:10`."""
-    return datetime.fromtimestamp(ts_ns // NS_PER_S, UTC).strftime("%H:%M:%S")
+    hour, second = divmod(ts_ns // NS_PER_S % 86_400, 3600)
+    return f"{hour:02}:{second // 60:02}:{second % 60:02}"

@@ -3,7 +3,7 @@
 from edgesched.core.pods.admission import AdmissionSettings, admit
 from edgesched.core.pods.labels import TASK
 from edgesched.core.pods.manifest import pod_manifest, upload_path
-from edgesched.core.pods.names import ImageRef, instance_name, parse_image, pod_name
+from edgesched.core.pods.names import ImageRef, RunNames, instance_name, parse_image, pod_name, run_names
 from edgesched.core.pods.settings import ConfigMount, PodSettings
 from edgesched.core.pods.view import NodeView, view_node, view_pod
 
@@ -14,11 +14,13 @@ __all__ = [
     "ImageRef",
     "NodeView",
     "PodSettings",
+    "RunNames",
     "admit",
     "instance_name",
     "parse_image",
     "pod_manifest",
     "pod_name",
+    "run_names",
     "upload_path",
     "view_node",
     "view_pod",

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from hashlib import sha256
-from typing import Final
+from typing import Final, NamedTuple
 
 from edgesched.errors import PluginError
 
 MAX_NAME: Final = 63
 
-_BASE62: Final = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
 _DNS_LABEL: Final = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\Z")
 _LABEL_VALUE: Final = re.compile(r"(?:[A-Za-z0-9](?:[A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?)?\Z")
 _LABEL_KEY: Final = re.compile(
@@ -29,7 +29,7 @@ _DIGEST: Final = re.compile(r"[A-Za-z][A-Za-z0-9]*(?:[-_+.][A-Za-z][A-Za-z0-9]*)
 
 def pod_name(plugin: str, key: str) -> str:
     """Name the pod of the run `key`: the plugin's name, cut, and 10 hex digits of its SHA-256; <= 63 characters."""
-    return f"{_stem(plugin, MAX_NAME - 11)}-{sha256(key.encode(errors='surrogatepass')).hexdigest()[:10]}"
+    return run_names(plugin, key).pod_name
 
 
 def instance_name(plugin: str, key: str) -> str:
@@ -37,12 +37,25 @@ def instance_name(plugin: str, key: str) -> str:
 
     The portal groups events by this name and takes what stands before the last dash as the plugin's name.
     """
-    number = int.from_bytes(sha256(b"instance:" + key.encode(errors="surrogatepass")).digest()[:8])
-    letters = ""
-    for _ in range(6):
-        number, digit = divmod(number, 62)
-        letters += _BASE62[digit]
-    return f"{_stem(plugin, MAX_NAME - 7)}-{letters}"
+    return run_names(plugin, key).instance
+
+
+class RunNames(NamedTuple):
+    """What a run is called: in labels, as a pod, and for people."""
+
+    run_id: str
+    pod_name: str
+    instance: str
+
+
+def run_names(plugin: str, key: str) -> RunNames:
+    """Name the run `key` of a plugin; all three names come from one SHA-256 of the key."""
+    digits = sha256(key.encode(errors="surrogatepass")).hexdigest()
+    return RunNames(
+        digits[:20],
+        f"{_stem(plugin, MAX_NAME - 11)}-{digits[:10]}",
+        f"{_stem(plugin, MAX_NAME - 7)}-{digits[10:16]}",
+    )
 
 
 def container_name(plugin: str) -> str:
@@ -71,6 +84,7 @@ def is_label_key(text: str) -> bool:
     return len(text) <= 253 + 1 + MAX_NAME and _LABEL_KEY.match(text) is not None
 
 
+@lru_cache(maxsize=4096)
 def _stem(plugin: str, length: int) -> str:
     return re.sub(r"[^a-z0-9-]", "-", plugin.lower())[:length].strip("-") or "plugin"
 

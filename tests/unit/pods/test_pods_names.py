@@ -21,7 +21,7 @@ def test_names_are_valid_for_any_plugin_and_key(plugin: str, key: str) -> None:
     """Whatever a plugin is called, its pods, containers and labels have names that Kubernetes takes."""
     assert DNS_LABEL.match(pod_name(plugin, key))
     assert DNS_LABEL.match(container_name(plugin))
-    assert re.match(r"[a-z0-9][a-z0-9-]{0,55}-[0-9a-zA-Z]{6}\Z", instance_name(plugin, key))
+    assert re.match(r"[a-z0-9][a-z0-9-]{0,55}-[0-9a-f]{6}\Z", instance_name(plugin, key))
     assert is_label_value(label_value(plugin))
 
 
