@@ -204,6 +204,9 @@ def _succeeded(turn: Turn, run: Run, pod: PodView) -> None:
     if not reason and pod.container.reason not in ("", "Completed"):
         # a child of the plugin was killed for memory while the plugin itself ended well
         reason = pod.container.reason
+    if not reason and pod.deleting:
+        # somebody asked it to stop, and it stopped well
+        reason = DELETED_OUTSIDE
     if run.ending and run.ending != DURATION_REACHED:
         fail(turn, run, run.ending)
     else:
@@ -222,7 +225,8 @@ def _failed(turn: Turn, run: Run, pod: PodView) -> None:
         fail(turn, run, init.reason or "Error", message="init container failed", exit_code=init.exit_code)
         return
     container = pod.container
-    reason = pod.reason or container.reason or "Error"
+    # a plugin that is asked to stop by somebody else may end with any code: the asking is what happened
+    reason = pod.reason or (DELETED_OUTSIDE if pod.deleting else container.reason) or "Error"
     fail(turn, run, reason, message=pod.message or container.message, exit_code=container.exit_code)
 
 

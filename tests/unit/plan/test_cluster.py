@@ -133,6 +133,18 @@ def test_a_pod_deleted_from_outside_is_a_failure_with_that_reason(node: Driver, 
     assert payload(node.vanishes(run), "plugin.failed")["reason"] == "plugin deleted from external"
 
 
+def test_a_plugin_that_ends_because_somebody_deletes_its_pod(node: Driver, run: str) -> None:
+    """Whatever code it ends with, the deletion is the reason; ending well is completed."""
+    node.runs(run)
+    failed = node.ends(run, exit_code=5, deleting=True)
+    failed += node.send(EffectDone(f"log:{run}", "ok", log=("bye",)))
+    fields = payload(failed, "plugin.failed")
+    assert (fields["reason"], fields["return_code"]) == ("plugin deleted from external", 5)
+    other = Driver()
+    (second,) = run_ids(other.start(goal(EVERY_MINUTE)))
+    assert payload(other.ends(second, deleting=True), "plugin.complete")["reason"] == "plugin deleted from external"
+
+
 def test_a_pod_missing_from_a_list_is_gone(node: Driver, run: str) -> None:
     """A deletion that happened while the watch was away is found by the list."""
     node.created(run)
