@@ -19,7 +19,7 @@ from edgesched.core.plan.events import Booted, Event, SourceKind
 from edgesched.core.plan.state import NodeState
 from edgesched.core.plan.step import next_deadline, step
 from edgesched.core.windows import WindowStore
-from edgesched.node import log, wiring
+from edgesched.node import log, memory, wiring
 from edgesched.node.config import Config
 from edgesched.node.dispatch import Dispatcher
 from edgesched.node.engine import Engine, Hooks, Planner
@@ -87,6 +87,7 @@ class Agent:
             hooks=Hooks(settled=self._subscribe, decided=parts.decided),
         )
         self._names: frozenset[str] = frozenset()
+        self._rules_seen = 0
         self.http: HttpServer | None = None
         if config.http_listen != "off":
             self.http = HttpServer(config.http_listen, config.http_token, Pages(self))
@@ -175,6 +176,9 @@ class Agent:
 
     def _subscribe(self, state: NodeState) -> None:
         """Listen to the measurements that the rules in force need."""
+        if state.rule_counter != self._rules_seen:
+            self._rules_seen = state.rule_counter
+            memory.settle()
         names = frozenset(state.wakeups.by_name)
         if self.measurements is not None and names != self._names:
             self._names = names
