@@ -83,3 +83,7 @@ test-node: $(VENV)/.dev ## tests on a real node with kubelet and containerd; roo
 	@tools/apt.sh etcd-server openssl curl containerd runc containernetworking-plugins iproute2 busybox-static catatonit
 	@tools/k8s/build.sh kube-apiserver kube-controller-manager kube-scheduler kubelet
 	@$(PY) -m pytest -q -m node --timeout=1200 $(ARGS)
+
+test-browser: $(VENV)/.dev ## tests of the pages in a headless Chromium
+	@tools/apt.sh chromium
+	@$(PY) -m pytest -q tests/browser $(ARGS)

@@ -27,6 +27,7 @@ import urllib3
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.response import BaseHTTPResponse, HTTPResponse
 
+from edgesched.adapters.backoff import Backoff, wait
 from edgesched.adapters.httpsink import cloud_root, retry_after_s
 from edgesched.adapters.sse import BlockReader
 from edgesched.core.jobs import goals_from_json
@@ -40,6 +41,7 @@ BEAT_S: Final = 1.0
 SETTLED_S: Final = 30.0
 DELAY_MIN_S: Final = 1.0
 DELAY_MAX_S: Final = 60.0
+LONGEST_ASKED_S: Final = 600.0
 KEEPALIVE_HEADER: Final = "X-Keepalive-S"
 TIMEOUT: Final = urllib3.Timeout(connect=5, read=5)
 TCP_KEEPALIVE: Final = [
@@ -90,7 +92,7 @@ class GoalStream:
 
     def run(self, stop: threading.Event, beat: Callable[[], None]) -> None:
         """Serve until `stop`; see `ports.Source`."""
-        delay_s = DELAY_MIN_S
+        pause = Backoff(first_s=DELAY_MIN_S, cap_s=DELAY_MAX_S, held_s=SETTLED_S)
         while not stop.is_set():
             began_s = time.monotonic()
             asked_s: float | None = None
@@ -99,12 +101,11 @@ class GoalStream:
             except CloudUnavailableError as error:
                 asked_s = error.retry_after_s
                 self._complain("cloud.unavailable", str(error))
-            if time.monotonic() - began_s >= SETTLED_S:
-                delay_s = DELAY_MIN_S
-            # jitter spreads the nodes of a cloud that came back
-            wait_s = delay_s * random.uniform(0.5, 1.0) if asked_s is None else asked_s * random.uniform(1.0, 1.5)
-            delay_s = min(delay_s * 2, DELAY_MAX_S)
-            _pause(stop, beat, wait_s)
+            wait_s = pause.after(time.monotonic() - began_s)
+            if asked_s is not None:
+                # jitter spreads the nodes of a cloud that came back
+                wait_s = min(asked_s, LONGEST_ASKED_S) * random.uniform(1.0, 1.5)
+            wait(wait_s, stop, beat)
 
     def _connection(self, stop: threading.Event, beat: Callable[[], None]) -> None:
         """Serve one connection until it ends or `stop`; raises CloudUnavailableError unless stopped."""
@@ -142,7 +143,7 @@ class GoalStream:
         self._complain("cloud.no-stream", f"{self._stream_url} does not exist: polling {self._list_url}")
         while not stop.is_set():
             self._take(self._fetch_list())
-            _pause(stop, beat, min(self._reconcile_s, DELAY_MAX_S))
+            wait(min(self._reconcile_s, DELAY_MAX_S), stop, beat)
 
     def _fetch_list(self) -> str:
         response = _open(self._pool, self._list_url, self._headers)
@@ -282,11 +283,3 @@ def _announced_silence_s(response: BaseHTTPResponse) -> float | None:
     """Return how long a healthy stream may be silent, None when the server does not say (the reference)."""
     text = response.headers.get(KEEPALIVE_HEADER, "")
     return 3 * max(float(text), 1.0) if text.isdigit() else None
-
-
-def _pause(stop: threading.Event, beat: Callable[[], None], wait_s: float) -> None:
-    """Wait, with beats, but no longer than `stop` stays unset."""
-    until_s = time.monotonic() + wait_s
-    while not stop.is_set() and (left_s := until_s - time.monotonic()) > 0:
-        beat()
-        stop.wait(min(left_s, 5.0))

@@ -6,6 +6,11 @@
   let busy = false;
   let again = false;
 
+  // on a narrow screen the timeline is cut: its right end is now
+  function showNewest() {
+    main.querySelectorAll(".wide > svg").forEach((picture) => { picture.parentNode.scrollLeft = picture.clientWidth; });
+  }
+
   async function refresh() {
     if (busy) { again = true; return; }
     busy = true;
@@ -16,6 +21,7 @@
         const open = Array.from(main.querySelectorAll("details"), (part) => part.open);
         const focused = document.activeElement && document.activeElement.getAttribute("href");
         main.replaceChildren(...fresh.getElementById("main").childNodes);
+        showNewest();
         main.querySelectorAll("details").forEach((part, index) => { part.open = Boolean(open[index]); });
         if (focused) {
           const same = Array.from(main.querySelectorAll("a")).find((link) => link.getAttribute("href") === focused);
@@ -29,6 +35,7 @@
     if (again) { again = false; refresh(); }
   }
 
+  showNewest();
   const source = new EventSource(main.dataset.live);
   source.addEventListener("open", () => { status.textContent = "live"; refresh(); });
   source.addEventListener("error", () => { status.textContent = "not connected"; });

@@ -42,7 +42,7 @@ def table(caption: str, heads: list[str], rows: list[list[str]], *, empty: str) 
     lines = "\n".join("<tr>" + "".join(f"<td>{cell}</td>" for cell in row) + "</tr>" for row in rows)
     return (
         f'<div class="wide" tabindex="0" role="region" aria-label="{esc(caption)}"><table>'
-        f'<caption class="quiet">{esc(caption)}</caption>\n'
+        f"<caption>{esc(caption)}</caption>\n"
         f"<thead><tr>{head}</tr></thead>\n<tbody>\n{lines}\n</tbody></table></div>\n"
     )
 

@@ -24,7 +24,7 @@ def list_page(records: list[JobRecord], now_ns: int) -> str:
         "Present jobs", heads, _job_rows(present, now_ns), empty="No jobs. Make one with sesctl create."
     )
     if past:
-        body += f"<details><summary>{len(past)} past jobs</summary>\n"
+        body += f"<details><summary>Past jobs ({len(past)})</summary>\n"
         body += table("Past jobs", heads, _job_rows(past, now_ns), empty="") + "</details>\n"
     return page("Jobs", body, live="/jobs/live")
 
@@ -89,7 +89,8 @@ def _failures(runs: list[Row[Any]]) -> str:
     items = []
     for run in failed[:10]:
         code = f", exit code {run.exit_code}" if run.exit_code is not None else ""
-        log = f"<pre>{esc(run.log, 2000)}</pre>" if run.log else ""
+        lines = "\n".join(esc(line, 500) for line in run.log.splitlines()[-20:])
+        log = f"<pre>{lines}</pre>" if lines else ""
         items.append(
             f"<li>{time_mark(run.ended_ns)} {esc(run.vsn)} {esc(run.plugin)}: "
             f"<strong>{esc(run.reason) or esc(run.state)}</strong>{code}{log}</li>"
@@ -111,7 +112,7 @@ def _runs(runs: list[Row[Any]]) -> str:
     ]
     heads = ["Queued (UTC)", "Node", "Plugin", "State", "Took", "Reason"]
     inner = table("Last runs", heads, rows, empty="No plugin has run yet.")
-    return f"<details><summary>Last {len(rows)} runs</summary>\n{inner}</details>\n" if rows else inner
+    return f"<details><summary>Last runs ({len(rows)})</summary>\n{inner}</details>\n" if rows else inner
 
 
 def _nodes(record: JobRecord, nodes: list[Row[Any]]) -> str:
