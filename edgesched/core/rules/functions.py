@@ -303,7 +303,7 @@ _PYTHON = (
     ),
     Function(
         "max",
-        (_of("values", "any"), _named("default", "any", "none")),
+        (_of("values", "any"), _named("default", "any", "...")),
         _element,
         "element",
         "The greatest item, or of several arguments the greatest.",
@@ -312,7 +312,7 @@ _PYTHON = (
     ),
     Function(
         "min",
-        (_of("values", "any"), _named("default", "any", "none")),
+        (_of("values", "any"), _named("default", "any", "...")),
         _element,
         "element",
         "The smallest item, or of several arguments the smallest.",
@@ -329,7 +329,7 @@ _PYTHON = (
     ),
     Function(
         "range",
-        (_of("start", "integer"), _of("stop", "integer", "none"), _of("step", "integer", "1")),
+        (_of("start", "integer"), _of("stop", "integer", "..."), _of("step", "integer", "1")),
         _is(kinds.listing("range", kinds.INT)),
         "range",
         "Integers from start up to stop, without stop.",
