@@ -229,6 +229,17 @@ class Ranked:
             rank -= len(chunk)
         raise IndexError(rank)
 
+    def pair(self, rank: int) -> tuple[float, float]:
+        """The values at a rank and at the next one, which must be there."""
+        for i, chunk in enumerate(self._chunks):
+            size = len(chunk)
+            if rank + 1 < size:
+                return chunk[rank], chunk[rank + 1]
+            if rank < size:
+                return chunk[rank], self._chunks[i + 1][0]
+            rank -= size
+        raise IndexError(rank)
+
     def extreme(self, n: int, sign: int) -> float:
         """The greatest (`sign` 1) or smallest (-1) of `n` values."""
         return math.nan if self.nans else self.at(n - 1 if sign > 0 else 0)
@@ -239,7 +250,7 @@ class Ranked:
             return math.nan
         if n % 2:
             return self.at(n // 2)
-        low, high = self.at(n // 2 - 1), self.at(n // 2)
+        low, high = self.pair(n // 2 - 1)
         return low if low == high else low / 2 + high / 2 if math.isinf(low + high) else (low + high) / 2
 
     def percentile(self, n: int, q: float) -> float:
@@ -247,6 +258,8 @@ class Ranked:
         if self.nans:
             return math.nan
         place = (n - 1) * q / 100
-        rank = min(int(place), n - 1)
-        low, high = self.at(rank), self.at(min(rank + 1, n - 1))
-        return low if low == high or place == rank else low + (high - low) * (place - rank)
+        rank = int(place)
+        if place == rank:
+            return self.at(rank)
+        low, high = self.pair(rank)
+        return low if low == high else low + (high - low) * (place - rank)

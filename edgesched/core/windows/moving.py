@@ -45,7 +45,8 @@ class MovingWindow:
         self.size = 0
         self.strange = 0
         self._cursors: dict[SeriesKey, Cursor] = {}
-        self._pending: list[_Entry] = []
+        self.pending: list[_Entry] = []
+        """Heap of the samples that wait to enter, one a series."""
         self._oldest: list[_Entry] = []
         self._aggregates: dict[object, Aggregate] = {}
         self._adders: list[Callable[[Value], None]] = []
@@ -159,17 +160,7 @@ class MovingWindow:
             self.rebuild(now_ns)
             return
         start = now_ns - self.since_ns
-        if self._oldest and self._oldest[0][0] < start:
-            self._expire(start)
-        if self._pending and self._pending[0][0] < now_ns:
-            self._absorb(start, now_ns)
-        self.now_ns = now_ns
-        self._finish()
-
-    def _expire(self, start: int) -> None:
-        """Let out the samples before `start`, and drop outdated heap entries."""
-        oldest = self._oldest
-        self.epoch += 1
+        oldest, pending = self._oldest, self.pending
         while oldest and oldest[0][0] < start:
             ts, key, cursor = oldest[0]
             if cursor.oldest_ts != ts:
@@ -178,6 +169,7 @@ class MovingWindow:
             series = cursor.series
             i = cursor.head - series.base
             self._leave(cursor, i)
+            self.epoch += 1
             cursor.head += 1
             if cursor.head < cursor.tail:
                 cursor.oldest_ts = following = series.times[i + 1]
@@ -185,10 +177,14 @@ class MovingWindow:
             else:
                 cursor.oldest_ts = None
                 heappop(oldest)
+        if pending and pending[0][0] < now_ns:
+            self._absorb(start, now_ns)
+        self.now_ns = now_ns
+        self._finish()
 
     def _absorb(self, start: int, now_ns: int) -> None:
         """Let in the samples before `now_ns`; those that came and went while nobody asked are passed over."""
-        pending = self._pending
+        pending = self.pending
         self.epoch += 1
         while pending and pending[0][0] < now_ns:
             ts, key, cursor = pending[0]
@@ -217,7 +213,7 @@ class MovingWindow:
 
     def _finish(self) -> None:
         """Find out how long the content stands."""
-        oldest, pending = self._oldest, self._pending
+        oldest, pending = self._oldest, self.pending
         while oldest and oldest[0][2].oldest_ts != oldest[0][0]:
             heappop(oldest)
         while pending and pending[0][2].pending_ts != pending[0][0]:
@@ -231,7 +227,7 @@ class MovingWindow:
         self.now_ns = now_ns
         self.epoch += 1
         self._oldest.clear()
-        self._pending.clear()
+        self.pending.clear()
         self._reset()
         start = now_ns - self.since_ns
         for key, cursor in sorted(self._cursors.items()):
@@ -244,12 +240,12 @@ class MovingWindow:
             if cursor.oldest_ts is not None:
                 self._oldest.append((cursor.oldest_ts, key, cursor))
             if cursor.pending_ts is not None:
-                self._pending.append((cursor.pending_ts, key, cursor))
+                self.pending.append((cursor.pending_ts, key, cursor))
             for i in range(first, stop):
                 self._enter(cursor, i, times[i])
                 cursor.tail += 1
         heapify(self._oldest)
-        heapify(self._pending)
+        heapify(self.pending)
         self._finish()
 
     # --- arrivals; the sample is in its series already
@@ -277,15 +273,6 @@ class MovingWindow:
                 alone.append(series)
         return alone
 
-    def arrived(self, cursor: Cursor, ts_ns: int) -> None:
-        """A sample newer than all others of its series waits to enter; it may enter at once."""
-        self.version += 1
-        if cursor.pending_ts is None:
-            cursor.pending_ts = ts_ns
-            heappush(self._pending, (ts_ns, cursor.series.key, cursor))
-            if ts_ns < self.calm_until:
-                self.calm_until = ts_ns + 1
-
     def inserted(self, cursor: Cursor, i: int, ts_ns: int) -> None:
         """A sample older than another one of its series was put at index `i`."""
         self.version += 1
@@ -296,7 +283,7 @@ class MovingWindow:
         elif place >= cursor.tail:
             if cursor.pending_ts is None or ts_ns < cursor.pending_ts:
                 cursor.pending_ts = ts_ns
-                heappush(self._pending, (ts_ns, cursor.series.key, cursor))
+                heappush(self.pending, (ts_ns, cursor.series.key, cursor))
                 self._finish()
         else:
             cursor.tail += 1
@@ -342,4 +329,4 @@ class MovingWindow:
         i = cursor.tail - series.base
         if cursor.pending_ts is None and i < len(series.times):
             cursor.pending_ts = series.times[i]
-            heappush(self._pending, (cursor.pending_ts, series.key, cursor))
+            heappush(self.pending, (cursor.pending_ts, series.key, cursor))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import Enum
+from heapq import heappush
 from typing import Any, Final
 
 from edgesched.core.model import Measurement
@@ -78,6 +79,13 @@ def _number(value: Value) -> Value:
             return float(value)
         except OverflowError:
             return float("inf") if value > 0 else float("-inf")
+    return value
+
+
+def _made_room_for(series: Series, value: Value) -> Value:
+    value = _number(value)
+    if value.__class__ is not float:
+        series.widen()
     return value
 
 
@@ -182,12 +190,9 @@ class WindowStore:
                 return _UNWANTED
         value = measurement.value
         if value.__class__ is not float:
-            value = _number(value)
-            if value.__class__ is not float:
-                series.widen()
+            value = _made_room_for(series, value)
         self._seen_ns = now_ns
-        self._ticks += 1
-        series.updated = self._ticks
+        series.updated = self._ticks = self._ticks + 1
         times = series.times
         if len(times) >= series.room:
             self._make_room(of_name, series, now_ns)
@@ -196,7 +201,14 @@ class WindowStore:
         times.append(ts_ns)
         series.values.append(value)
         for cursor in series.cursors:
-            cursor.window.arrived(cursor, ts_ns)
+            window = cursor.window
+            window.version += 1
+            if cursor.pending_ts is None:
+                # it waits to enter; `inserted` is for those that come out of order
+                cursor.pending_ts = ts_ns
+                heappush(window.pending, (ts_ns, series.key, cursor))
+                if ts_ns < window.calm_until:
+                    window.calm_until = ts_ns + 1
         self.counters.stored += 1
         return _STORED
 
