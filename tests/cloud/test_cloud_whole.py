@@ -5,20 +5,24 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
+import urllib3
 
 from edgesched.adapters.broker import EmbeddedBroker
 from edgesched.adapters.clock import SystemClock
 from edgesched.adapters.mqtt import MqttPublisher, MqttSettings
+from edgesched.cli.standalone_cloud import start_cloud
 from edgesched.cloud.embedded import EmbeddedCloud
 from edgesched.core.model import Message
 from edgesched.simcluster import Outcome, Publication, Scenario, SimCluster
 from tests.cloud.api import Api, job_text
+from tests.e2e import tutorial
 from tests.e2e.processes import Command
 from tests.waiting import wait_until
 
@@ -174,3 +178,31 @@ def test_a_token_that_is_wrong_is_told(world: World) -> None:
     with world.agent() as agent:
         line = agent.await_event("cloud.unavailable")
         assert "401" in line["message"]
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(240)
+def test_the_tutorial_word_by_word(world: World) -> None:
+    """Every command of the page gives what the page shows, and the query finds a picture."""
+    with world.agent():
+        done = tutorial.follow(world.cloud.url, world.user.token)
+    assert [command.split()[1] for command in done] == ["ping", "create", "stat", "submit", "stat", "rm"]
+
+
+def test_the_cloud_of_standalone(tmp_path: Path) -> None:
+    """It takes the good jobs, says why not of the others, and ends with the rest."""
+    good, bad = tmp_path / "good.json", tmp_path / "bad.json"
+    good.write_text(job_text("good"), encoding="utf-8")
+    bad.write_text(job_text("bad", rule="nothing()"), encoding="utf-8")
+    with ExitStack() as parts:
+        broker = EmbeddedBroker()
+        host, port = broker.start()
+        parts.callback(broker.stop)
+        cloud = start_cloud(parts, vsn="W023", jobs=[good, bad], mqtt_uri=f"mqtt://{host}:{port}", port=0)
+        assert cloud.jobs == {str(good): "1"}
+        assert [line.startswith(f"{bad}: [line 1, column ") for line in cloud.refused] == [True]
+        assert [goal["name"] for goal in Api(cloud.url, cloud.node_token).goals("W023")] == ["good"]
+        assert cloud.lines[0] == f"export SES_HOST={cloud.url}"
+        assert cloud.lines[1] == f"export SES_USER_TOKEN={cloud.user_token}"
+    with pytest.raises(urllib3.exceptions.HTTPError):
+        Api(cloud.url).get("/jobs/list")
