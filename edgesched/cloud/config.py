@@ -8,7 +8,7 @@ address have no flag: arguments of a process can be read by everybody on the hos
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Final
@@ -20,6 +20,18 @@ from edgesched.errors import ConfigError
 
 DATABASE_VARIABLE: Final = "EDGESCHED_DATABASE_URL"
 LARGEST_FILE: Final = 256 * 1024
+
+
+class CloudConfigError(ConfigError):
+    """The configuration is wrong in one or more places.
+
+    `problems`: one line each. `usage`: the command line is wrong, so the command ends with exit code 2.
+    """
+
+    def __init__(self, problems: Iterable[str], *, usage: bool) -> None:
+        self.problems = tuple(problems)
+        self.usage = usage
+        super().__init__("; ".join(self.problems))
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,7 +188,7 @@ def load_config(flags: Mapping[str, str], environ: Mapping[str, str], file: Path
     if values.get("uplink") and not values.get("uplink_vsn"):
         problems.append("uplink needs uplink-vsn, the node whose broker it is")
     if problems:
-        raise ConfigError("; ".join(problems))
+        raise CloudConfigError(problems, usage=any(problem.startswith("--") for problem in problems))
     return CloudConfig(**values)
 
 
