@@ -21,14 +21,13 @@ import threading
 import time
 from collections.abc import Callable
 from typing import Final
-from urllib.parse import quote
 
 import urllib3
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.response import BaseHTTPResponse, HTTPResponse
 
 from edgesched.adapters.backoff import Backoff, wait
-from edgesched.adapters.httpsink import cloud_root, retry_after_s
+from edgesched.adapters.cloudhttp import retry_after_s, stream_url
 from edgesched.adapters.sse import BlockReader
 from edgesched.core.jobs import goals_from_json
 from edgesched.core.model import ScienceGoal
@@ -179,12 +178,6 @@ class GoalStream:
         if message != self._complained:
             self._complained = message
             self._notice(event, level="warning", message=message)
-
-
-def stream_url(url: str, vsn: str) -> str:
-    """Return the stream's address for a cloud's or a stream's address; a query string is dropped."""
-    plain = url.split("?", 1)[0].rstrip("/")
-    return plain if "/goals/" in plain else f"{cloud_root(plain)}/api/v1/goals/{quote(vsn, safe='')}/stream"
 
 
 class _StreamConnection(HTTPConnection):

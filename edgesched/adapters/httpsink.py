@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from typing import Any, Final
-from urllib.parse import quote, urlsplit, urlunsplit
+from typing import Final
+from urllib.parse import quote
 
 import urllib3
 
+from edgesched.adapters.cloudhttp import cloud_root, retry_after_s
+from edgesched.core.messages import encode_message
 from edgesched.core.model import Message
 from edgesched.errors import BrokerUnavailableError
 
@@ -55,38 +57,16 @@ class HttpSink:
         )
 
 
-def cloud_root(url: str) -> str:
-    """Return the cloud's address without path of the API: what stands before `/api/v1`, no trailing slash."""
-    parts = urlsplit(url)
-    path = parts.path.split("/api/v1", 1)[0].rstrip("/")
-    return urlunsplit((parts.scheme, parts.netloc, path, "", ""))
-
-
-def wire_message(message: Message) -> dict[str, Any]:
-    """Return the JSON object of a message: the Waggle wire keys, and the id and the scope that travel with it."""
-    wire: dict[str, Any] = {
-        "id": message.message_id,
-        "name": message.name,
-        "ts": message.ts_ns,
-        "val": _text(message.value) if message.as_text else message.value,
-        "scope": message.scope,
-    }
-    if message.meta:
-        wire["meta"] = dict(message.meta)
-    return wire
-
-
-def retry_after_s(headers: urllib3.HTTPHeaderDict | Any) -> float | None:
-    """Return the seconds that a `Retry-After` header asks for, None when there is none or it is a date."""
-    text = headers.get("Retry-After", "")
-    return float(text) if text.isdigit() else None
+def wire_message(message: Message) -> bytes:
+    """Return the JSON text of a message: the Waggle wire keys, and the id and the scope that travel with it."""
+    return encode_message(message, with_id=True)[:-1] + f',"scope":{json.dumps(message.scope)}}}'.encode()
 
 
 def _batches(messages: list[Message]) -> Iterator[bytes]:
-    parts: list[str] = []
+    parts: list[bytes] = []
     size = 0
     for message in messages:
-        text = json.dumps(wire_message(message), separators=(",", ":"))
+        text = wire_message(message)
         if parts and (len(parts) == BATCH_MESSAGES or size + len(text) > BATCH_BYTES):
             yield _document(parts)
             parts, size = [], 0
@@ -96,12 +76,8 @@ def _batches(messages: list[Message]) -> Iterator[bytes]:
         yield _document(parts)
 
 
-def _document(parts: list[str]) -> bytes:
-    return ("[" + ",".join(parts) + "]").encode()
-
-
-def _text(value: Any) -> str:
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+def _document(parts: list[bytes]) -> bytes:
+    return b"[" + b",".join(parts) + b"]"
 
 
 def _short(error: Exception) -> str:

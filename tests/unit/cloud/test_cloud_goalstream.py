@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 
 from edgesched.adapters import goalstream
-from edgesched.adapters.goalstream import GoalStream, stream_url
+from edgesched.adapters.cloudhttp import stream_url
+from edgesched.adapters.goalstream import GoalStream
 from edgesched.core.plan.events import GoalsReceived
 from tests.unit.cloud.rawhttp import STREAM_HEAD, RawServer, chunk, whole
 from tests.waiting import wait_until

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from edgesched.adapters import httpsink
-from edgesched.adapters.httpsink import HttpSink, cloud_root
+from edgesched.adapters.cloudhttp import cloud_root
+from edgesched.adapters.httpsink import HttpSink
 from edgesched.core.model import Message
 from edgesched.errors import BrokerUnavailableError
 from tests.unit.cloud.rawhttp import RawServer, whole
