@@ -7,12 +7,13 @@ All methods may be called from one thread at a time unless said otherwise. Every
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from edgesched.core.model import Instant, Message, PodView
 from edgesched.core.plan.effects import DeletePod, FetchLog, LaunchPod
 from edgesched.core.plan.events import Event
+from edgesched.core.plan.records import Record
 
 Emit = Callable[[Event], None]
 """Puts an event into the mailbox: never blocks, never raises, callable from any thread."""
@@ -75,6 +76,45 @@ class EventPublisher(Protocol):
 
         Raises: BrokerUnavailableError: none or only the first few were.
         """
+        ...
+
+
+class StateStore(Protocol):
+    """What outlives the process. Methods are callable from several threads.
+
+    `generation` changes when the store had to begin anew and has forgotten what was committed.
+    """
+
+    generation: int
+
+    def commit(
+        self,
+        records: Sequence[Record],
+        messages: Sequence[Message] = (),
+        scoreboard: Sequence[tuple[str, str | None]] = (),
+        *,
+        sent: int = 0,
+    ) -> None:
+        """Write all of it or nothing; durable on return. Raises StoreUnavailableError.
+
+        `scoreboard`: values by key, None is forgotten. `sent`: messages up to this number are confirmed.
+        """
+        ...
+
+    def begin_anew(self) -> None:
+        """Forget all records but the claimed slots. Raises StoreUnavailableError."""
+        ...
+
+    def unsent(self, limit: int, after: int = 0) -> list[tuple[int, Message]]:
+        """Return the oldest messages numbered above `after`, with their numbers. Raises StoreUnavailableError."""
+        ...
+
+    def waiting(self) -> tuple[int, int]:
+        """Return how many messages wait, and the time (ns) of the oldest. Raises StoreUnavailableError."""
+        ...
+
+    def trim(self, limit: int = ..., age_s: int | None = ...) -> int:
+        """Drop the messages that are too many or too old; returns how many. Raises StoreUnavailableError."""
         ...
 
 

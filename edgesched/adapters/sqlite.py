@@ -7,6 +7,9 @@ from its goals and the cluster; a file of a newer schema is left alone and refus
 Messages wait in the table `outbox` until they are confirmed. It is bounded by number and age: when it is full, the
 oldest messages of low value go first (`plugin.event` and the like, then values, then the rest), and what went is
 counted, so that the gap itself can be reported.
+
+A file that fails for good (input/output error, damage found while running) is closed and opened again at the next use;
+one that cannot be written at the start can often still be read, which is enough to know the goals.
 """
 
 from __future__ import annotations
@@ -19,6 +22,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import quote
 
 from edgesched.core.model import NS_PER_S, Message
 from edgesched.core.plan.records import Record
@@ -28,8 +32,11 @@ from edgesched.ports import Notice
 SCHEMA: Final = 1
 OUTBOX_LIMIT: Final = 50_000
 OUTBOX_AGE_S: Final = 14 * 86_400
+_PASSING: Final = frozenset({sqlite3.SQLITE_FULL, sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED})
+"""Errors that leave the connection as it was."""
 LOW_VALUE: Final = ("sys.scheduler.status.plugin.event", "sys.scheduler.status.plugin.initializing")
 
+_ALL_RECORDS: Final = "SELECT kind, key, value FROM records"
 _DROP_LEAST: Final = """
     DELETE FROM outbox WHERE seq IN (
         SELECT seq FROM outbox
@@ -50,7 +57,10 @@ _MIGRATIONS: Final[tuple[str, ...]] = (
 
 
 class StateFile:
-    """The state of one node in a file. Methods are callable from any thread; they take turns."""
+    """The state of one node in a file. Methods are callable from any thread; they take turns.
+
+    `generation` counts the files: it changes when a damaged file was set aside and an empty one took its place.
+    """
 
     def __init__(self, path: Path, *, notice: Notice, now_ns: Callable[[], int]) -> None:
         self._path = path
@@ -58,46 +68,69 @@ class StateFile:
         self._now_ns = now_ns
         self._turn = threading.Lock()
         self._db: sqlite3.Connection | None = None
+        self._closed = True
+        self.generation = 0
 
     def open(self) -> None:
         """Open the file, make it or bring it up to date.
 
         Raises: StoreNewerError for a newer schema; StoreUnavailableError when the directory cannot be written.
         """
-        try:
-            self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            self._db = self._connect()
-        except sqlite3.OperationalError as error:
-            raise self._unavailable(error) from error
-        except sqlite3.DatabaseError as error:
-            self._set_aside(str(error))
-            self._db = self._connect()
-        except OSError as error:
-            raise self._unavailable(error) from error
+        with self._turn:
+            self._closed = False
+            self._open()
 
     def close(self) -> None:
         """Close the file."""
         with self._turn:
-            if self._db is not None:
-                self._db.close()
-                self._db = None
+            self._closed = True
+            self._let_go()
 
     def records(self) -> list[Record]:
         """Read all records."""
         with self._reading() as db:
-            rows = db.execute("SELECT kind, key, value FROM records").fetchall()
+            rows = db.execute(_ALL_RECORDS).fetchall()
         return [Record(kind, key, json.loads(value)) for kind, key, value in rows]
 
+    def last_records(self) -> list[Record]:
+        """Read all records of a file that cannot be written, none when that fails too."""
+        for mode in ("mode=ro", "immutable=1"):
+            # a file system that is read-only has no place for the shared memory that a reader of the log needs
+            with contextlib.suppress(sqlite3.Error, ValueError):
+                db = sqlite3.connect(f"file:{quote(str(self._path))}?{mode}", uri=True)
+                try:
+                    rows = db.execute(_ALL_RECORDS).fetchall()
+                finally:
+                    db.close()
+                return [Record(kind, key, json.loads(value)) for kind, key, value in rows]
+        return []
+
+    def set_aside(self, problem: str) -> None:
+        """Put a file away whose content makes no sense and begin an empty one. Raises StoreUnavailableError."""
+        with self._turn:
+            self._let_go()
+            try:
+                self._set_aside(problem)
+                self._open()
+            except OSError as error:
+                raise self._unavailable(error) from error
+
     def commit(
-        self, records: Sequence[Record], messages: Sequence[Message] = (), scoreboard: Sequence[tuple[str, str]] = ()
+        self,
+        records: Sequence[Record],
+        messages: Sequence[Message] = (),
+        scoreboard: Sequence[tuple[str, str | None]] = (),
+        *,
+        sent: int = 0,
     ) -> None:
         """Write records, messages to be sent and scoreboard values in one transaction; durable on return.
 
+        A scoreboard value None is forgotten. `sent`: forget the messages up to this number, they are confirmed.
         Raises: StoreUnavailableError; nothing has been written then.
         """
-        put = [(kind, key, _text(value)) for kind, key, value in records if value is not None]
-        drop = [(kind, key) for kind, key, value in records if value is None]
-        rows = [(m.message_id, m.name, m.ts_ns, m.scope, m.as_text, _text(_body(m))) for m in messages]
+        put = [(kind, _clean(key), _text(value)) for kind, key, value in records if value is not None]
+        drop = [(kind, _clean(key)) for kind, key, value in records if value is None]
+        rows = [(_clean(m.message_id), _clean(m.name), m.ts_ns, m.scope, m.as_text, _text(_body(m))) for m in messages]
         with self._writing() as db:
             if put:
                 db.executemany("INSERT OR REPLACE INTO records VALUES (?, ?, ?)", put)
@@ -109,22 +142,28 @@ class StateFile:
                     rows,
                 )
             if scoreboard:
-                db.executemany("INSERT OR REPLACE INTO scoreboard VALUES (?, ?)", scoreboard)
+                values = [(_clean(key), _clean(value)) for key, value in scoreboard if value is not None]
+                db.executemany("INSERT OR REPLACE INTO scoreboard VALUES (?, ?)", values)
+                gone = [(_clean(key),) for key, value in scoreboard if value is None]
+                db.executemany("DELETE FROM scoreboard WHERE key = ?", gone)
+            if sent:
+                db.execute("DELETE FROM outbox WHERE seq <= ?", (sent,))
+
+    def begin_anew(self) -> None:
+        """Forget all records but the claimed slots. Raises StoreUnavailableError."""
+        with self._writing() as db:
+            db.execute("DELETE FROM records WHERE kind <> 'slot'")
 
     # -- outbox -----------------------------------------------------------------------------------------------------
 
-    def unsent(self, limit: int) -> list[tuple[int, Message]]:
-        """Return the oldest messages that wait, with their numbers."""
+    def unsent(self, limit: int, after: int = 0) -> list[tuple[int, Message]]:
+        """Return the oldest messages that wait, with their numbers, all of them greater than `after`."""
         with self._reading() as db:
             rows = db.execute(
-                "SELECT seq, id, name, ts_ns, scope, as_text, body FROM outbox ORDER BY seq LIMIT ?", (limit,)
+                "SELECT seq, id, name, ts_ns, scope, as_text, body FROM outbox WHERE seq > ? ORDER BY seq LIMIT ?",
+                (after, limit),
             ).fetchall()
         return [(row[0], _message(row[1:])) for row in rows]
-
-    def sent(self, up_to: int) -> None:
-        """Forget the messages up to a number: they are confirmed. Raises StoreUnavailableError."""
-        with self._writing() as db:
-            db.execute("DELETE FROM outbox WHERE seq <= ?", (up_to,))
 
     def waiting(self) -> tuple[int, int]:
         """Return how many messages wait, and the time (ns) of the oldest, 0 without one."""
@@ -132,11 +171,13 @@ class StateFile:
             count, oldest_ns = db.execute("SELECT count(*), min(ts_ns) FROM outbox").fetchone()
         return count, oldest_ns or 0
 
-    def trim(self, limit: int = OUTBOX_LIMIT, age_s: int = OUTBOX_AGE_S) -> int:
-        """Drop what is too much or too old; returns how many messages were lost by it."""
-        oldest_ns = self._now_ns() - age_s * NS_PER_S
+    def trim(self, limit: int = OUTBOX_LIMIT, age_s: int | None = OUTBOX_AGE_S) -> int:
+        """Drop what is too much or too old; returns how many messages were lost by it. `age_s` None: of any age."""
         with self._writing() as db:
-            lost = db.execute("DELETE FROM outbox WHERE ts_ns < ?", (oldest_ns,)).rowcount
+            lost = 0
+            if age_s is not None:
+                oldest_ns = self._now_ns() - age_s * NS_PER_S
+                lost = db.execute("DELETE FROM outbox WHERE ts_ns < ?", (oldest_ns,)).rowcount
             over = db.execute("SELECT count(*) FROM outbox").fetchone()[0] - limit
             if over > 0:
                 db.execute(_DROP_LEAST, (*LOW_VALUE, over))
@@ -149,6 +190,24 @@ class StateFile:
             return dict(db.execute("SELECT key, value FROM scoreboard ORDER BY key").fetchall())
 
     # -- the file ---------------------------------------------------------------------------------------------------
+
+    def _open(self) -> None:
+        try:
+            self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            self._db = self._connect()
+        except sqlite3.OperationalError as error:
+            raise self._unavailable(error) from error
+        except sqlite3.DatabaseError as error:
+            self._set_aside(str(error))
+            self._db = self._connect()
+        except OSError as error:
+            raise self._unavailable(error) from error
+
+    def _let_go(self) -> None:
+        if self._db is not None:
+            with contextlib.suppress(sqlite3.Error):
+                self._db.close()
+            self._db = None
 
     def _connect(self) -> sqlite3.Connection:
         # the umask is the process's, so the file is made before SQLite opens it
@@ -184,6 +243,7 @@ class StateFile:
         for suffix in ("", "-wal", "-shm"):
             with contextlib.suppress(FileNotFoundError):
                 os.replace(f"{self._path}{suffix}", f"{aside}{suffix}")
+        self.generation += 1
         self._notice("state.corrupt", level="error", error=problem, kept_as=aside.name)
 
     @contextlib.contextmanager
@@ -192,7 +252,7 @@ class StateFile:
             try:
                 yield self._opened()
             except (sqlite3.Error, OSError) as error:
-                raise self._unavailable(error) from error
+                raise self._failed(error) from error
 
     @contextlib.contextmanager
     def _writing(self) -> Iterator[sqlite3.Connection]:
@@ -208,12 +268,22 @@ class StateFile:
                         db.execute("ROLLBACK")
                     raise
             except (sqlite3.Error, OSError) as error:
-                raise self._unavailable(error) from error
+                raise self._failed(error) from error
 
     def _opened(self) -> sqlite3.Connection:
         if self._db is None:
-            raise sqlite3.OperationalError("the file is closed")
+            if self._closed:
+                raise sqlite3.ProgrammingError("the file is closed")
+            self._open()
+        assert self._db is not None
         return self._db
+
+    def _failed(self, error: Exception) -> StoreUnavailableError:
+        """After an error that may have spoiled the connection the next use opens the file anew."""
+        code = getattr(error, "sqlite_errorcode", None)
+        if code is not None and code & 0xFF not in _PASSING:
+            self._let_go()
+        return self._unavailable(error)
 
     def _unavailable(self, error: Exception) -> StoreUnavailableError:
         return StoreUnavailableError(
@@ -223,7 +293,12 @@ class StateFile:
 
 
 def _text(value: object) -> str:
-    return json.dumps(value, sort_keys=True, separators=(",", ":"))
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), default=str)
+
+
+def _clean(text: str) -> str:
+    """Escape what no database stores: half a surrogate pair in a name that somebody made up."""
+    return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode()
 
 
 def _body(message: Message) -> dict[str, Any]:

@@ -70,7 +70,7 @@ def test_a_message_is_stored_once_and_leaves_when_confirmed(state: StateFile) ->
     state.commit([], [message(2), message(3)])
     numbers = [number for number, _ in state.unsent(10)]
     assert len(numbers) == 3
-    state.sent(numbers[1])
+    state.commit([], sent=numbers[1])
     assert [each.message_id for _, each in state.unsent(10)] == ["id-3"]
     assert state.waiting() == (1, NOW_NS)
 

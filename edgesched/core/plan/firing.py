@@ -67,6 +67,10 @@ def _remember(turn: Turn, rule: RuleState, verdict: Any) -> None:
         if rule.true_since is None:
             rule.true_since = turn.now
     else:
+        if rule.hold_s:
+            turn.state.turns += rule.true_since is not None
+        elif rule.rule.action != "schedule":
+            turn.state.turns += rule.known is True and verdict.value is False
         rule.true_since = None
         turn.state.wakeups.boot.clear(("hold", rule.rule_id))
     if verdict.value is not None:

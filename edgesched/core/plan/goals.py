@@ -84,6 +84,21 @@ def sub_goal(goal: ScienceGoal, vsn: str) -> SubGoal | None:
     return None
 
 
+def open_boot_slots(turn: Turn) -> None:
+    """Open the `@reboot` slots of the jobs that are in force from before this boot."""
+    state = turn.state
+    state.seen_boots = {
+        job_id: boot_id
+        for job_id, boot_id in state.seen_boots.items()
+        if job_id in state.jobs or boot_id == state.boot_id
+    }
+    for job in state.jobs.values():
+        if state.boot_id and state.seen_boots.get(job.job_id) != state.boot_id:
+            _open_boot_slot(turn, job)
+            for rule in job.rules:
+                turn.woken[rule.rule_id] = None
+
+
 def _hold(turn: Turn, source: SourceKind, job_id: str) -> None:
     until_ns = turn.boot_deadline(turn.state.settings.hold_missing_s)
     turn.state.wakeups.boot.set(("missing", source, job_id), until_ns)

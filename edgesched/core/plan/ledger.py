@@ -31,10 +31,14 @@ class SlotKey(NamedTuple):
 
 @dataclass(slots=True)
 class Ledger:
-    """Claimed fire times by slot key, in ns UTC. `fresh`: claims that no store has been told of yet."""
+    """Claimed fire times by slot key, in ns UTC.
+
+    `fresh` and `stale`: claims made and forgotten that no store has been told of yet.
+    """
 
     claimed: dict[SlotKey, array[int]] = field(default_factory=dict)
     fresh: list[tuple[SlotKey, int]] = field(default_factory=list)
+    stale: list[tuple[SlotKey, int]] = field(default_factory=list)
 
     def is_claimed(self, key: tuple[str, str, str], fire_ns: int) -> bool:
         """Has this slot been claimed, or closed by a later claim?"""
@@ -59,15 +63,15 @@ class Ledger:
             times.insert(index, fire_ns)
         self.fresh.append((key, fire_ns))
         if len(times) % PRUNE_EVERY == 0:
-            del times[: bisect_left(times, fire_ns - KEEP_NS)]
+            self._cut(key, 0, bisect_left(times, fire_ns - KEEP_NS))
 
     def forget_future(self, now_ns: int) -> int:
         """Drop the entries more than a day ahead of `now_ns`; returns how many."""
         dropped = 0
-        for times in self.claimed.values():
+        for key, times in self.claimed.items():
             end = bisect_left(times, now_ns + AHEAD_NS + 1)
             dropped += len(times) - end
-            del times[end:]
+            self._cut(key, end, len(times))
         return dropped
 
     def forget_old(self, now_ns: int) -> None:
@@ -77,4 +81,10 @@ class Ledger:
         """
         for key in [key for key, times in self.claimed.items() if not times or times[-1] < now_ns - KEEP_NS]:
             if not key.expr.startswith("@reboot"):
+                self._cut(key, 0, len(self.claimed[key]))
                 del self.claimed[key]
+
+    def _cut(self, key: SlotKey, start: int, end: int) -> None:
+        times = self.claimed[key]
+        self.stale += [(key, fire_ns) for fire_ns in times[start:end]]
+        del times[start:end]

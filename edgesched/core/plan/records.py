@@ -24,7 +24,7 @@ by way of the wall clock.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Final, NamedTuple
 
 from edgesched.core.jobs import goal_to_dict
@@ -34,6 +34,7 @@ from edgesched.core.plan.state import STORY_LENGTH, JobState, NodeState, PluginS
 
 UNIT: Final = "\x1f"
 SCHEMA: Final = 1
+_UNKNOWN: Final = object()
 
 
 class Record(NamedTuple):
@@ -45,11 +46,17 @@ class Record(NamedTuple):
 
 
 class Recorder:
-    """Remembers what the store holds, as fingerprints."""
+    """Remembers what the store holds, as fingerprints. `stored`: the records that are in it already."""
 
-    def __init__(self) -> None:
+    def __init__(self, stored: Iterable[Record] = ()) -> None:
         self._saved: dict[tuple[str, str], object] = {}
         self._told: dict[str, None] = {}
+        for kind, key, _ in stored:
+            if kind == "told":
+                self._told[key] = None
+            elif kind not in ("slot", "story"):
+                # no state has this fingerprint: what is still there is written anew, the rest is dropped
+                self._saved[kind, key] = _UNKNOWN
 
     def changes(self, state: NodeState) -> list[Record]:
         """Return the records that differ from the last call's, and remember them as saved."""
@@ -66,8 +73,11 @@ class Recorder:
             found.append(Record(*name, None))
             if name[0] == "plugin":
                 found += [Record("story", f"{name[1]}/{number}", None) for number in range(STORY_LENGTH)]
-        found += [Record("slot", slot_text(key, fire_ns), {}) for key, fire_ns in state.ledger.fresh]
-        state.ledger.fresh.clear()
+        ledger = state.ledger
+        found += [Record("slot", slot_text(key, fire_ns), {}) for key, fire_ns in ledger.fresh]
+        found += [Record("slot", slot_text(key, fire_ns), None) for key, fire_ns in ledger.stale]
+        ledger.fresh.clear()
+        ledger.stale.clear()
         found += self._told_changes(state)
         found += self._story_changes(state)
         return found
@@ -91,10 +101,11 @@ class Recorder:
         self._told = dict(state.told)
         return found
 
-    def forget(self) -> None:
+    def forget(self, state: NodeState) -> None:
         """Assume that the store holds nothing: the next `changes` is everything."""
         self._saved.clear()
         self._told.clear()
+        state.ledger.fresh = [(key, fire_ns) for key, times in state.ledger.claimed.items() for fire_ns in times]
 
 
 def slot_text(key: SlotKey, fire_ns: int) -> str:
@@ -157,6 +168,7 @@ def _node(state: NodeState) -> Entry:
         fingerprint,
         lambda: {
             "schema": SCHEMA,
+            "vsn": state.settings.vsn,
             "epoch": state.settings.epoch,
             "run_counter": state.run_counter,
             "effect_counter": state.effect_counter,

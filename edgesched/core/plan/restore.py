@@ -25,7 +25,7 @@ from edgesched.core.plan.settings import PlanSettings
 from edgesched.core.plan.state import NodeState, Pause, PauseKey, PluginKey, Run, Slot, StoryLine
 from edgesched.core.plan.turn import Turn
 from edgesched.core.windows import WindowStore
-from edgesched.errors import InvariantError
+from edgesched.errors import ConfigError, StoreNewerError
 
 
 def restore(
@@ -33,7 +33,7 @@ def restore(
 ) -> tuple[NodeState, list[Effect]]:
     """Build the state that the records describe; returns it and the effects that it owes.
 
-    Raises: InvariantError when the records are of a newer schema.
+    Raises: StoreNewerError when the records are of a newer schema; ConfigError when they are another node's.
     """
     by_kind: dict[str, dict[str, dict[str, Any]]] = defaultdict(dict)
     for kind, key, value in records:
@@ -43,12 +43,16 @@ def restore(
     if node is None:
         return NodeState(settings, windows, now=now), []
     if node["schema"] > SCHEMA:
-        raise InvariantError(
+        raise StoreNewerError(
             f"the state was written by a newer version (schema {node['schema']}, this one knows {SCHEMA})",
-            hint="install that version again or move the state directory away",
+            hint="install that version again, or move the state directory away to start anew",
+        )
+    if node["vsn"].lower() != settings.vsn.lower():
+        raise ConfigError(
+            f"the state is that of node {node['vsn']}, this is {settings.vsn}",
+            hint="name the node or the state directory right, or move the directory away to start anew",
         )
     state = NodeState(replace(settings, epoch=node["epoch"]), windows, now=now)
-    state.run_counter, state.effect_counter = node["run_counter"], node["effect_counter"]
     state.seen_boots = dict(node["seen_boots"])
     # boot-clock times of an earlier boot are carried over by way of the wall clock
     shift_ns = 0 if node["boot_id"] == boot_id else node["offset_ns"] - (now.ts_ns - now.boot_ns)
@@ -80,7 +84,10 @@ class _Restorer:
         self._pauses()
         self._stories()
         self._rules()
+        # what the rebuilding had to say was said when it happened
         turn.effects.clear()
+        node = self.by_kind["node"]["node"]
+        state.run_counter, state.effect_counter = node["run_counter"], node["effect_counter"]
         self._runs()
         turn.woken.clear()
         for rule_id in state.rules:
@@ -234,6 +241,11 @@ class _Restorer:
             turn.effects.append(FetchLog(f"log:{run_id}", run.pod_name, run.plugin.name, state.settings.log_lines))
         if run.ending and not run.pod_gone:
             remove_pod(turn, run, grace_s=state.settings.delete_grace_s)
+
+
+def newest_known_ns(records: Iterable[Record]) -> int:
+    """Return the wall time of the newest record of a node, ns UTC, 0 without one."""
+    return max((value["newest_ns"] for kind, _, value in records if kind == "node" and value is not None), default=0)
 
 
 def _json_list(goal: dict[str, Any]) -> str:

@@ -13,8 +13,9 @@ class PlanSettings:
     """Settings of the planner.
 
     `vsn`: the node whose sub-goals are ours. `epoch`: distinguishes the runs of this state from those of an earlier,
-    lost one. `grace_s`: how long a cron slot stays open. `min_gap_s`: between the end of a plugin's run and its next
-    launch. `keep_finished_s` and `keep_finished_pods`: how long, and how many, ended pods stay for their logs.
+    lost one; `start` distinguishes the messages of this process from those of an earlier one whose end was not
+    written down. `grace_s`: how long a cron slot stays open. `min_gap_s`: between the end of a plugin's run and its
+    next launch. `keep_finished_s` and `keep_finished_pods`: how long, and how many, ended pods stay for their logs.
     `image_wait_s`: patience with image pull and container configuration errors. `unschedulable_s`: patience with a pod
     that no node takes. `hold_missing_s`: how long a job lacking in the first list after a reconnect is kept.
     `backoff_min_s`, `backoff_max_s`: pause of a level-true rule after failures. `breaker_after`: consecutive failures
@@ -23,6 +24,7 @@ class PlanSettings:
 
     vsn: str
     epoch: str = "0"
+    start: str = ""
     policy: str = "default"
     site: Site | None = None
     admission: AdmissionSettings = field(default_factory=AdmissionSettings)

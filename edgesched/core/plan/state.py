@@ -193,7 +193,8 @@ class NodeState:
     """The planner's whole state.
 
     `told`: ids of the latest runs whose end has been told and that were forgotten. `fresh_story`: lines that no store
-    has been told of yet, with their plugin and number.
+    has been told of yet, with their plugin and number. `turns`: how often a rule that acts on an edge became false, or
+    a hold was broken: what must be written down although nothing is done about it.
     """
 
     settings: PlanSettings
@@ -221,11 +222,13 @@ class NodeState:
     rule_counter: int = 0
     run_counter: int = 0
     effect_counter: int = 0
+    turns: int = 0
 
     def next_effect_id(self) -> str:
         """Number an effect."""
         self.effect_counter += 1
-        return f"{self.settings.epoch}-{self.effect_counter}"
+        start = self.settings.start
+        return f"{self.settings.epoch}{'.' if start else ''}{start}-{self.effect_counter}"
 
 
 class RuleFacts:

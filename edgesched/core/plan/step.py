@@ -117,6 +117,7 @@ def _boot(turn: Turn, event: Booted) -> None:
     state.boot_id = event.boot_id
     state.started = turn.now
     state.clock_trusted = event.clock_trusted
+    goals.open_boot_slots(turn)
     if not event.clock_trusted:
         log(turn, "clock.untrusted", {"wait_s": state.settings.clock_patience_s}, level="warning")
         state.wakeups.boot.set(("clock",), turn.boot_deadline(state.settings.clock_patience_s))
