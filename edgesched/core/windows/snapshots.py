@@ -14,6 +14,7 @@ from array import array
 from base64 import b64decode, b64encode
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, Final
 
 from edgesched.core.model import MINUTE_NS
@@ -68,42 +69,56 @@ class Kept:
 
 
 class Parked:
-    """What a restored snapshot holds and no rule has asked for yet."""
+    """What a restored snapshot holds and no rule has asked for yet.
+
+    Everything is read at once, so that a damaged snapshot is refused as a whole. Raises: InvariantError for another
+    version; ValueError, KeyError, TypeError or AttributeError for what is no snapshot.
+    """
 
     def __init__(self, snapshot: dict[str, Any] | None = None, now_ns: int = 0, gap_ns: int = 0) -> None:
         if snapshot is not None and snapshot.get("version") != VERSION:
             raise InvariantError(f"snapshot of windows has version {snapshot.get('version')}, not {VERSION}")
         self._until_ns = now_ns + PARKED_NS
-        self._names: dict[str, Any] = dict(snapshot["names"]) if snapshot else {}
-        self._unbroken = snapshot is not None and now_ns - snapshot["taken_ns"] <= gap_ns
+        self._claims: dict[str, list[Claim]] = {}
+        self._series: dict[str, list[Kept]] = {}
+        if snapshot is None:
+            return
+        unbroken = now_ns - snapshot["taken_ns"] <= gap_ns
+        for name, record in snapshot["names"].items():
+            self._series[name] = [_read(one) for one in record["series"]]
+            if unbroken:
+                self._claims[name] = [Claim(_pairs(meta), int(a), int(b)) for meta, a, b in record["claims"]]
 
     def claims(self, name: str, now_ns: int) -> list[Claim]:
         """What has been observed of a name; nothing when the agent was away too long."""
-        if not self._unbroken or name not in self._kept(now_ns):
-            return []
-        return [
-            Claim(tuple((key, text) for key, text in meta), since_ns, observed_since_ns)
-            for meta, since_ns, observed_since_ns in self._names[name]["claims"]
-        ]
+        return [] if self._over(now_ns) else self._claims.get(name, [])
 
     def take(self, name: str, now_ns: int, wanted: Callable[[SeriesKey], bool]) -> list[Kept]:
         """Give away the series of a name that are wanted."""
-        if name not in self._kept(now_ns):
+        if self._over(now_ns) or name not in self._series:
             return []
-        taken, left = [], []
-        for record in self._names[name]["series"]:
-            key = tuple(sorted(record["meta"].items()))
-            if wanted(key):
-                taken.append(Kept(key, _times(record["times"]), _values(record["values"])))
-            else:
-                left.append(record)
-        self._names[name] = {**self._names[name], "series": left}
-        return taken
+        waiting = self._series[name]
+        self._series[name] = [kept for kept in waiting if not wanted(kept.key)]
+        return [kept for kept in waiting if wanted(kept.key)]
 
-    def _kept(self, now_ns: int) -> dict[str, Any]:
+    def _over(self, now_ns: int) -> bool:
         if now_ns > self._until_ns:
-            self._names.clear()
-        return self._names
+            self._claims.clear()
+            self._series.clear()
+            return True
+        return False
+
+
+def _pairs(meta: Iterable[Iterable[Any]]) -> SeriesKey:
+    return tuple([(str(key), str(text)) for key, text in meta])
+
+
+def _read(record: dict[str, Any]) -> Kept:
+    """A series of a snapshot; ValueError when its parts do not fit each other."""
+    times, values = _times(record["times"]), _values(record["values"])
+    if len(times) != len(values) or any(a >= b for a, b in pairwise(times)):
+        raise ValueError("times and values of a series do not fit")
+    return Kept(tuple(sorted(_pairs(record["meta"].items()))), times, values)
 
 
 def written(taken_ns: int, names: Mapping[str, tuple[Iterable[Claim], Iterable[tuple[Series, int]]]]) -> dict[str, Any]:

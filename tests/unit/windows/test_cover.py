@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -97,3 +99,25 @@ def test_an_unknown_snapshot_is_refused() -> None:
     """A snapshot of another version is not guessed at."""
     with pytest.raises(InvariantError, match="version 7, not 1"):
         WindowStore().restore({"version": 7}, NOW)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda series: series.update(times=series["times"][:-4]),
+        lambda series: series.update(times="!"),
+        lambda series: series.update(values=[1.0]),
+        lambda series: series.update(times=series["times"][12:] + series["times"][:12]),
+        lambda series: series.pop("meta"),
+    ],
+)
+def test_a_damaged_snapshot_is_refused_at_once(damage: Callable[[dict[str, Any]], object]) -> None:
+    """What cannot be read shows when it is restored, not when a rule first asks."""
+    store = WindowStore()
+    store.require(HOUR, NOW)
+    for age in (6, 5, 4, 3, 2, 1):
+        store.append(Measurement("x", NOW - age * SECOND_NS, float(age), {}), NOW)
+    saved = store.snapshot(NOW)
+    damage(saved["names"]["x"]["series"][0])
+    with pytest.raises((ValueError, KeyError)):
+        WindowStore().restore(saved, NOW)
