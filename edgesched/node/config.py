@@ -83,6 +83,7 @@ class Config:
     rulechecker_uri: str
     scoreboard_uri: str
     state_dir: Path | None
+    snapshot_every: float
     http_listen: str
     http_token: str
     http_token_file: Path | None

@@ -7,13 +7,16 @@ log lines and are written at once.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final, assert_never
+from typing import TYPE_CHECKING, Final, assert_never
 
 from edgesched.core.plan.effects import DeletePod, Effect, FetchLog, LaunchPod, Publish, Report, SetState
 from edgesched.node.kubeworkers import KubeWorkers
 from edgesched.node.outlets import Board, Outbox
 from edgesched.node.supervisor import Supervisor
 from edgesched.ports import Emit, EventPublisher, Notice, PodRunner, Scoreboard
+
+if TYPE_CHECKING:
+    from edgesched.node.storedoutbox import StoredOutbox
 
 WORKERS: Final = 4
 
@@ -31,9 +34,10 @@ class Dispatcher:
         notice: Notice,
         workers: int = WORKERS,
         sent: Callable[[Effect], None] | None = None,
+        outbox: Outbox | StoredOutbox | None = None,
     ) -> None:
         self.kube = KubeWorkers(pods, answer=answer, notice=notice, sent=sent)
-        self.outbox = Outbox(publisher, answer=answer, notice=notice)
+        self.outbox = outbox or Outbox(publisher, answer=answer, notice=notice)
         self.board = Board(scoreboard, answer=answer, notice=notice)
         self._notice = notice
         self._workers = workers

@@ -52,12 +52,12 @@ class Planner(Generic[State]):
 class Hooks(Generic[State]):
     """What else happens around a turn; all optional.
 
-    `commit` makes state and effects durable before they are acted on and returns the effects to carry out. `settled` is
-    called after a turn in which something else than measurements came. `decided` is called with each event and its
-    effects (a clock reading for a benchmark).
+    `commit` makes state and effects durable before they are acted on and returns the effects to carry out; it is told
+    whether the turn was quiet, that is, nothing but measurements and deadlines came. `settled` is called after a turn
+    that was not. `decided` is called with each event and its effects (a clock reading for a benchmark).
     """
 
-    commit: Callable[[State, list[Effect]], list[Effect]] | None = None
+    commit: Callable[[State, list[Effect], bool], list[Effect]] | None = None
     settled: Callable[[State], None] | None = None
     decided: Callable[[Event, list[Effect]], None] | None = None
 
@@ -151,9 +151,10 @@ class Engine(Generic[State]):
         if due and not batch:
             effects += self._decide(WOKE, now)
             self._pause_s = BREATH_S
+        quiet = all(isinstance(event, Measured) for event in batch)
         if batch or due:
-            self._dispatch(self._commit(self._state, effects))
-        if self._settled is not None and any(not isinstance(event, Measured) for event in batch):
+            self._dispatch(self._commit(self._state, effects, quiet))
+        if self._settled is not None and not quiet:
             self._settled(self._state)
         if due and self._next_deadline(self._state) == deadline_ns:
             self._pause_s = STUCK_WAIT_S
@@ -188,7 +189,7 @@ class Engine(Generic[State]):
             put_answer(self._state, self._clock.now())
 
 
-def _commit_nothing(_state: object, effects: list[Effect]) -> list[Effect]:
+def _commit_nothing(_state: object, effects: list[Effect], _quiet: bool) -> list[Effect]:
     return effects
 
 

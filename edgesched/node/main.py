@@ -61,21 +61,27 @@ class Agent:
         self.clock = parts.clock or SystemClock()
         now = self.clock.now()
         self.started = now
-        self.state: NodeState = NodeState(wiring.plan_settings(config, f"{now.ts_ns // NS_PER_S:x}"), WindowStore())
+        settings = wiring.plan_settings(config, f"{now.ts_ns // NS_PER_S:x}", f"{now.ts_ns // 1_000_000:x}")
+        self.durable = wiring.durable(config, settings, self.clock, notice)
+        self.state: NodeState = (
+            NodeState(settings, WindowStore(), now=now) if self.durable is None else self.durable.state
+        )
         self.mailbox = Mailbox(config.measurement_limit, received=parts.received)
         self.supervisor = Supervisor(notice)
         emit = self.mailbox.put
         self.goal_sources = parts.goal_sources or wiring.goal_sources(config, emit, notice)
         self.measurements = parts.measurements or wiring.measurements(config, emit, self.clock, notice)
         self.cluster = parts.cluster or wiring.cluster(config, emit, notice)
+        publisher = parts.publisher or wiring.publisher(config, notice)
         self.dispatcher = Dispatcher(
             pods=self.cluster.pods,
-            publisher=parts.publisher or wiring.publisher(config, notice),
+            publisher=publisher,
             scoreboard=parts.scoreboard or wiring.scoreboard(config),
             answer=emit,
             notice=notice,
             workers=config.kube_workers,
             sent=parts.sent,
+            outbox=None if self.durable is None else self.durable.outbox(publisher, self.clock),
         )
         self.engine: Engine[NodeState] = Engine(
             self.state,
@@ -84,7 +90,11 @@ class Agent:
             clock=self.clock,
             dispatch=self.dispatcher.dispatch,
             notice=notice,
-            hooks=Hooks(settled=self._subscribe, decided=parts.decided),
+            hooks=Hooks(
+                commit=None if self.durable is None else self.durable.committer.commit,
+                settled=self._subscribe,
+                decided=parts.decided,
+            ),
         )
         self._names: frozenset[str] = frozenset()
         self._rules_seen = 0
@@ -95,7 +105,10 @@ class Agent:
 
     def start(self) -> None:
         """Start all threads."""
-        trusted = clock_trusted(self.started.ts_ns, newest_known_ns=BUILT_NS)
+        newest_ns = BUILT_NS if self.durable is None else max(BUILT_NS, self.durable.newest_ns)
+        trusted = clock_trusted(self.started.ts_ns, newest_known_ns=newest_ns)
+        if self.durable is not None:
+            self.dispatcher.dispatch(self.durable.owed)
         self.mailbox.put(Booted(boot_id(), clock_trusted=trusted))
         self.supervisor.start()
         http = f"{self.http.host}:{self.http.port}" if self.http is not None else "off"
@@ -106,6 +119,8 @@ class Agent:
         ended = self.supervisor.stop()
         if self.http is not None:
             self.http.close()
+        if self.durable is not None:
+            self.durable.close(self.clock.now(), warm=ended)
         self.notice("agent.stopped", steps=self.engine.steps, undelivered=self.dispatcher.outbox.waiting)
         return ended
 
@@ -173,6 +188,9 @@ class Agent:
             add("http", self.http.run, nudge=self.http.nudge)
         add("engine", self.engine.run, phase="engine", nudge=self.mailbox.wake)
         self.dispatcher.register(self.supervisor)
+        if self.durable is not None:
+            self.dispatcher.board.delivered = self.durable.committer.shown
+            self.durable.register(self.supervisor, self.engine, snapshot_every_s=self.config.snapshot_every)
 
     def _subscribe(self, state: NodeState) -> None:
         """Listen to the measurements that the rules in force need."""

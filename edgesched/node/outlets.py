@@ -141,13 +141,17 @@ class Outbox(Outlet):
 
 
 class Board(Outlet):
-    """The newest value of each key to a `Scoreboard`, keys in the order in which they first changed."""
+    """The newest value of each key to a `Scoreboard`, keys in the order in which they first changed.
+
+    `delivered`, when set, is called with each value that the board shows.
+    """
 
     def __init__(self, scoreboard: Scoreboard, *, answer: Emit, notice: Notice) -> None:
         super().__init__("scoreboard", notice=notice)
         self._scoreboard = scoreboard
         self._answer = answer
         self._values: dict[str, SetState] = {}
+        self.delivered: Callable[[SetState], None] | None = None
 
     @property
     def waiting(self) -> int:
@@ -171,4 +175,6 @@ class Board(Outlet):
         with self._changed:
             if self._values.get(effect.key) is effect:
                 del self._values[effect.key]
+        if self.delivered is not None:
+            self.delivered(effect)
         self._answer(done)

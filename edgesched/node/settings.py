@@ -190,6 +190,9 @@ NODE_SETTINGS: Final[tuple[Setting, ...]] = (
         ("WAGGLE_SCOREBOARD",),
     ),
     _plain("state_dir", parsing.path, None, "folder for what outlives the process", "stateDir"),
+    _plain(
+        "snapshot_every", parsing.duration_s, 600.0, "how often the samples of all windows are written", "snapshotEvery"
+    ),
     _plain("http_listen", parsing.listen_address, "127.0.0.1:8080", "address of the HTTP API, or off", "httpListen"),
     Setting("http_token", parsing.text, "", "token for the HTTP API", keys=("httpToken",), secret=True),
     _plain(

@@ -21,6 +21,7 @@ from edgesched.ports import Clock, Emit, EventPublisher, MeasurementSource, Noti
 if TYPE_CHECKING:
     from edgesched.adapters.amqp import AmqpSettings
     from edgesched.adapters.mqtt import MqttSettings
+    from edgesched.node.durable import Durable
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,11 +155,22 @@ def goal_sources(config: Config, emit: Emit, notice: Notice) -> dict[str, Source
     return sources
 
 
-def plan_settings(config: Config, epoch: str) -> PlanSettings:
+def durable(config: Config, settings: PlanSettings, clock: Clock, notice: Notice) -> Durable | None:
+    """Open the state directory and restore what is in it, None when none is named. Raises ConfigError."""
+    if config.state_dir is None:
+        return None
+    from edgesched.adapters.clock import boot_id
+    from edgesched.node.durable import open_durable
+
+    return open_durable(config.state_dir, settings, clock=clock, boot_id=boot_id(), notice=notice)
+
+
+def plan_settings(config: Config, epoch: str, start: str = "") -> PlanSettings:
     """Return what the planner needs of the configuration."""
     return PlanSettings(
         vsn=config.vsn,
         epoch=epoch,
+        start=start,
         policy=config.policy,
         site=config.site,
         admission=config.admission,

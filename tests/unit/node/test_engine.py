@@ -59,7 +59,7 @@ class Bench:
         self.react(event)
         return [Report("heard")]
 
-    def _commit(self, state: State, effects: list[Effect]) -> list[Effect]:
+    def _commit(self, state: State, effects: list[Effect], quiet: bool) -> list[Effect]:
         self.log.append(f"commit {len(effects)}")
         return effects
 

@@ -1,0 +1,221 @@
+"""An agent with a state directory: killed, cut off, started again, on good disks and bad ones."""
+
+from __future__ import annotations
+
+import json
+import re
+import signal
+import sqlite3
+import stat
+import subprocess
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import paho.mqtt.client as mqtt
+import pytest
+
+from edgesched.adapters.broker import EmbeddedBroker
+from edgesched.simcluster import Outcome, Scenario, SimCluster
+from tests.e2e.processes import Command
+from tests.e2e.test_run import CRON, HOT, World, fire
+from tests.waiting import wait_until
+
+PREFIX = "sys/scheduler/status/"
+
+
+class Subscriber:
+    """A reader of its own that keeps every scheduler event. `ids`: message ids as they came, with repeats."""
+
+    def __init__(self, port: int) -> None:
+        self.events: list[tuple[str, str]] = []
+        self._ready = threading.Event()
+        self._client = mqtt.Client(mqtt.CallbackAPIVersion.VERSION2, client_id="witness", clean_session=False)
+        self._client.on_connect = lambda client, *_: client.subscribe("sys/#", qos=1)
+        self._client.on_subscribe = lambda *_: self._ready.set()
+        self._client.on_message = self._hear
+        self._client.connect("127.0.0.1", port)
+        self._client.loop_start()
+        assert self._ready.wait(10)
+
+    def _hear(self, _client: Any, _userdata: Any, message: mqtt.MQTTMessage) -> None:
+        self.events.append((message.topic, json.loads(message.payload)["id"]))
+
+    @property
+    def ids(self) -> list[str]:
+        return [each for _, each in self.events]
+
+    def numbers(self) -> list[int]:
+        """Numbers of the messages in the order of their first arrival."""
+        return [int(each.rpartition("-")[2]) for each in dict.fromkeys(self.ids)]
+
+    def close(self) -> None:
+        self._client.disconnect()
+        self._client.loop_stop()
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[World]:
+    """A cluster and a broker for one test."""
+    world = World(tmp_path)
+    yield world
+    world.close()
+
+
+def flags(world: World, *jobs: Path) -> list[str]:
+    """The command line of an agent with a state directory."""
+    return [*world.flags(*jobs), "--state-dir", str(world.folder / "state")]
+
+
+def test_the_last_goals_are_in_force_at_boot_without_any_peer(world: World) -> None:
+    """Killed, and started where no cluster, no broker and no job file is: the job is in force, and held."""
+    jobs = world.folder / "jobs"
+    jobs.mkdir()
+    job = world.job(CRON)
+    kept = job.rename(jobs / job.name)
+    with Command("run", *flags(world, jobs)) as agent:
+        agent.await_event("plugin.complete")
+        agent.end(signal.SIGKILL)
+    kept.unlink()
+    world.cluster.go_down()
+    world.broker.stop()
+    with Command("run", *flags(world, jobs)) as agent:
+        restored = agent.await_event("state.restored")
+        assert restored["jobs"] == 1
+        wait_until(lambda: world.get("/api/v1/status")[0] == 200)
+        assert world.get("/api/v1/status")[1]["jobs"] == 1
+        assert world.get("/api/v1/plugins")[1][0]["completed"] == 1
+        agent.await_event("goal.missing")
+        assert agent.end() == 0
+
+
+def test_events_of_a_node_that_was_cut_off_and_killed_arrive_in_order(world: World) -> None:
+    """The broker is away, the agent is killed, both come back: no event is lost, repeats have the same id."""
+    port = world.broker.port
+    world.broker.stop()
+    job = world.job(CRON)
+    with Command("run", *flags(world, job)) as agent:
+        agent.await_event("plugin.complete", 60)
+        agent.end(signal.SIGKILL)
+    world.broker = EmbeddedBroker(port=port)
+    world.broker.start()
+    witness = Subscriber(port)
+    with Command("run", *flags(world, job)) as agent:
+        wait_until(lambda: any("plugin/complete" in topic for topic, _ in witness.events), 30)
+        agent.await_event("agent.started")
+        assert agent.end() == 0
+    numbers = witness.numbers()
+    assert numbers == list(range(1, len(numbers) + 1))
+    assert witness.events[0][0] == PREFIX + "goal/received"
+    witness.close()
+
+
+def test_a_killed_agent_adopts_its_run_and_tells_its_end(world: World) -> None:
+    """The pod goes on, ends while nobody looks, and its end is told once."""
+    world.cluster.stop()
+    world.cluster = SimCluster(Scenario((Outcome(start_delay_s=0.1, run_s=3.0),)))
+    world.cluster.start()
+    witness = Subscriber(world.broker.port)
+    job = world.job(CRON)
+    with Command("run", *flags(world, job)) as agent:
+        agent.await_event("plugin.running")
+        agent.end(signal.SIGKILL)
+    (pod,) = world.pods()
+    wait_until(lambda: world.cluster.pods()[0]["status"]["phase"] == "Succeeded")
+    with Command("run", *flags(world, job)) as agent:
+        agent.await_event("plugin.complete")
+        assert world.pods()[0] == pod
+        assert agent.end() == 0
+    ends = {each for topic, each in witness.events if topic == PREFIX + "plugin/complete"}
+    assert len(ends) == 1
+    witness.close()
+
+
+def test_two_agents_never_share_a_state_directory(world: World) -> None:
+    """The second one says who has it and ends; the first one goes on."""
+    job = world.job(CRON)
+    with Command("run", *flags(world, job)) as first:
+        first.await_event("agent.started")
+        with Command("run", *flags(world, job)) as second:
+            assert second.ended(30) == 1
+            pattern = (
+                rf"edgesched: the state directory .*state is in use by another agent \(process {first.process.pid}\)"
+            )
+            assert any(re.match(pattern, line) for line in second.lines), second.text
+        assert first.end() == 0
+
+
+def test_a_newer_schema_is_refused_in_one_line(world: World) -> None:
+    """A downgrade does not eat the state."""
+    (world.folder / "state").mkdir()
+    db = sqlite3.connect(world.folder / "state" / "state.db")
+    db.execute("PRAGMA user_version = 99")
+    db.close()
+    with Command("run", *flags(world, world.job(CRON))) as agent:
+        assert agent.ended(30) == 1
+        assert agent.lines[-1].startswith("edgesched: ")
+        assert "newer version" in agent.lines[-1]
+
+
+@pytest.mark.parametrize("damage", ["garbage", "records"])
+def test_a_corrupt_state_is_set_aside_and_the_node_goes_on(world: World, damage: str) -> None:
+    """Not a database, or a database whose content makes no sense: reported, kept, and the job runs."""
+    folder = world.folder / "state"
+    job = world.job(CRON)
+    if damage == "garbage":
+        folder.mkdir()
+        (folder / "state.db").write_bytes(b"garbage" * 1000)
+    else:
+        with Command("run", *flags(world, job)) as agent:
+            agent.await_event("plugin.complete")
+            assert agent.end() == 0
+        db = sqlite3.connect(folder / "state.db")
+        db.execute("UPDATE records SET value = '{}' WHERE kind = 'job'")
+        db.commit()
+        db.close()
+    with Command("run", *flags(world, job)) as agent:
+        corrupt = agent.await_event("state.corrupt")
+        assert (folder / corrupt["kept_as"]).exists()
+        agent.await_event("goal.received")
+        agent.await_event("pods.adopted")
+        assert agent.end() == 0
+
+
+def test_files_are_private_and_hold_no_secret(world: World) -> None:
+    """Mode 0600 under any umask; no password of the configuration is in any file."""
+    secret = world.folder / "password"
+    secret.write_text("hunter2hunter2")
+    arguments = [*flags(world, world.job(CRON, HOT.format(since=60))), "--mqtt-password-file", str(secret)]
+    environment = {"EDGESCHED_PODS_RABBITMQ_PASSWORD": "correcthorsebattery"}
+    with Command("run", *arguments, env=environment) as agent:
+        fire(world, lambda: agent.events("plugin.complete"))
+        assert agent.end() == 0
+    files = list((world.folder / "state").iterdir())
+    assert {path.name for path in files} >= {"state.db", "lock", "windows.json.z"}
+    for path in files:
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600, path.name
+        assert b"hunter2" not in path.read_bytes(), path.name
+        assert b"correcthorse" not in path.read_bytes(), path.name
+    assert stat.S_IMODE((world.folder / "state").stat().st_mode) == 0o700
+
+
+def test_windows_are_warm_after_a_restart(world: World) -> None:
+    """A value measured before the restart still counts after it."""
+    rule = "- \"publish(env.hot): count(v('env.temperature', since='-10m')) > 0\"\n"
+    job = world.job(rule)
+    with Command("run", *flags(world, job)) as agent:
+        fire(world, lambda: agent.events("rule.published"))
+        assert agent.end() == 0
+    world.broker.stop()
+    with Command("run", *flags(world, job)) as agent:
+        wait_until(lambda: world.get("/api/v1/status")[0] == 200)
+        body = json.dumps({"rule": "count(v('env.temperature', since='-10m')) > 0"})
+        answer = subprocess.run(
+            ["curl", "-s", "-d", body, f"http://127.0.0.1:{world.http_port}/evaluate"],
+            check=True,
+            capture_output=True,
+            timeout=10,
+        )
+        assert json.loads(answer.stdout) == {"response": "success", "result": True}
+        assert agent.end() == 0
