@@ -22,7 +22,7 @@ GENEROUS = {"schedule (a): True"}
 
 @pytest.mark.parametrize("vector", [v for v in PARSED if v["ok"]], ids=lambda v: v["id"])
 def test_a_rule_that_the_reference_accepts_means_the_same(vector: dict[str, Any]) -> None:
-    """Action, object, parameters and condition are the reference's; values are typed here, so their text is compared."""
+    """Action, object, parameters and condition are the reference's; typed values are compared as text."""
     rule = parse_rule(vector["rule"])
     parameters = {key: str(value) for key, value in rule.parameters.items()}
     assert (rule.action, rule.object, parameters, rule.condition) == (

@@ -17,7 +17,7 @@ from .arithmetic import Mode, binary, unary
 from .budget import Budget
 from .calls import AfterNeed, CronNeed, MethodCall, PlainCall, SunNeed, TimeNeed
 from .check import Checked
-from .comparison import AGAINST, ORDER, compare, item, truth
+from .comparison import AGAINST, ORDER, as_float, compare, item, truth
 from .facts import Facts
 from .kinds import Kind
 from .loops import Loop, Missing, Round, Target, variable
@@ -173,9 +173,11 @@ class Binder:
             return lambda _a, _b: lambda now: operate(left.run(now), right.run(now))
         if left.sums or right.sums:
             return lambda a, b: _careful(operate, a, b, self._care)
-        if numeric and right.fixed and op in ORDER:
-            bound = right.run(0)
-            return lambda a, _b: AGAINST[op](a, bound)
+        if right.fixed and op in ORDER and (numeric or kind.numpy):
+            bound = as_float(right.run(0)) if kind.numpy else right.run(0)
+            if numeric:
+                return lambda a, _b: AGAINST[op](a, bound)
+            return lambda a, _b: lambda now: operate(a(now), bound)
         return lambda a, b: lambda now: operate(a(now), b(now))
 
     def _fused_comparison(self, node: ast.Compare) -> Part | None:
@@ -184,7 +186,7 @@ class Binder:
             return None
         op, right = node.rest[0]
         for side, other, turned in ((node.first, right, op), (right, node.first, _MIRRORED[op])):
-            bound = _number(other)
+            bound = as_float(_number(other))
             found = self._aggregate(side)
             if bound is not None and found is not None:
                 part, window, aggregate = found
@@ -227,7 +229,7 @@ class Binder:
             return None
         op, right = node.rest[0]
         for side, other, turned in ((node.first, right, op), (right, node.first, _MIRRORED[op])):
-            window, bound = self._window(side), _constant(other)
+            window, bound = self._window(side), as_float(_constant(other))
             if window is not None and bound is not None:
                 return window, window.compare(turned, bound)
         return None
@@ -245,7 +247,7 @@ class Binder:
         named = isinstance(element.first, ast.Name) and element.first.id == clause.target.id
         if op not in _MIRRORED or bound is None or not named:
             return None
-        return window, window.compare(op, bound)
+        return window, window.compare(op, as_float(bound))
 
     # --- calls
 
@@ -304,8 +306,9 @@ class Binder:
             default = constant(library.NOTHING).run
             return combined(lambda now: implementation(budget, [run(now) for run in values], default(now)), many)
         if name == "zip":
-            sources = [part.run for part in many] or [runs[0]]
-            return combined(lambda now: implementation(budget, *[run(now) for run in sources]), many or parts)
+            sources = many or parts[: len(nodes)]
+            runs = [part.run for part in sources]
+            return combined(lambda now: implementation(budget, *[run(now) for run in runs]), sources)
         if len(runs) == 1:
             only = runs[0]
             return combined(lambda now: implementation(budget, only(now)), parts, fails=name not in ("abs", "len"))

@@ -72,8 +72,18 @@ def _ordered(test: Callable[[Any, Any], Any], a: Any, b: Any) -> Any:
         raise TypeError(f"{class_shown(a)} and {class_shown(b)} have no order") from None
 
 
+def as_float(value: Any) -> Any:
+    """An integer as numpy sees it beside a measured value: as a float, if it has at most 64 bits."""
+    return float(value) if value.__class__ is int and -(1 << 63) <= value < 1 << 63 else value
+
+
 def _elementwise(test: Callable[[Any, Any], Any], a: Any, b: Any, budget: Budget) -> Series:
-    values, others = broadcast(_operand(a), _operand(b), budget)
+    left, right = _operand(a), _operand(b)
+    if left.holds == "float" and right.holds == "other":
+        right = Series([as_float(value) for value in right.values], "other")
+    elif right.holds == "float" and left.holds == "other":
+        left = Series([as_float(value) for value in left.values], "other")
+    values, others = broadcast(left, right, budget)
     return Series([_ordered(test, x, y) for x, y in zip(values, others, strict=True)], "bool")
 
 

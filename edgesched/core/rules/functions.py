@@ -62,7 +62,7 @@ class Function:
         """The function as it is called."""
         parts = [f"{p.name}={p.default}" if p.default else p.name for p in self.parameters]
         if self.many:
-            parts[0] += ", ..."
+            parts[0] = f"{self.parameters[0].name}, ..."
         if self.meta:
             parts.append("key='text', ...")
         return f"{self.name}({', '.join(parts)})"
@@ -378,7 +378,7 @@ _PYTHON = (
     ),
     Function(
         "zip",
-        (_of("iterable", "iterable"),),
+        (_of("iterable", "iterable", "..."),),
         _zipped,
         "iterator",
         "Tuples of the first items, the second items, and so on.",

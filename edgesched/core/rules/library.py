@@ -358,6 +358,9 @@ def method_or_size(name: str, value: Any, budget: Budget) -> Any:
         return len(values)
     budget.charge(1 + len(values) // 10)
     if name in ("any", "all"):
+        if value.holds == "other" and values:
+            # numpy joins other objects by `or` and `and`
+            return next((item for item in values if bool(item) is (name == "any")), values[-1])
         return any(values) if name == "any" else all(values)
     if name in ("max", "min"):
         return IMPLEMENTATIONS[name](budget, value, NOTHING)

@@ -143,6 +143,9 @@ def test_reasons(text: str, word: str, reason: str) -> None:
         "median(v('x')) == 2 and percentile(v('x'), 25) == 1.5 and delta(v('x')) == 2 and last(v('x')) == 3",
         "median([3, 1, 2]) == 2 and last([1, 2]) == 2 and delta((1, 5)) == 4 and stddev([1, 3]) > 1.4",
         "percentile(v('x') * 2, 50) == 4",
+        "v('huge')[0] == 9007199254740993 and any(v('huge') == 9007199254740993) and last(v('huge')) < 2 ** 64",
+        "list(v('huge') == 9007199254740993)[0] and 9007199254740992.0 != 9007199254740993",
+        "bool(v('s').any() == 'rain') and v('s').all() == 'sun' and list(zip()) == []",
         "avg([1, 2]) == 1.5 and avg(5) == 5 and avg([[1, 2], [3, 4]]) == 2.5",
     ],
 )
@@ -150,7 +153,8 @@ def test_series_follow_numpy(text: str) -> None:
     """The reference hands out numpy arrays; what a rule can see of that is the same here."""
     facts = Known()
     bound = bind(text, facts)
-    for name, values in {"x": [1, 2, 3], "one": [1], "s": ["rain", "sun"], "flag": [True]}.items():
+    series = {"x": [1, 2, 3], "one": [1], "s": ["rain", "sun"], "flag": [True], "huge": [9007199254740993]}
+    for name, values in series.items():
         measure(facts, name, *values)
     assert bound.evaluate(NOW) is TRUE
 
