@@ -91,6 +91,9 @@ def _measure(turn: Turn, event: Measured) -> None:
         return
     if state.windows.append(measurement, turn.now.ts_ns):
         turn.woken.update(rules)
+    for eviction in state.windows.take_evictions():
+        fields = {"name": eviction.name, "limit": eviction.limit, "bound": eviction.bound}
+        log(turn, "windows.evicted", fields, level="warning")
 
 
 def _hear(turn: Turn, event: Event) -> None:

@@ -322,6 +322,8 @@ class WindowStore:
 
     def take_evictions(self) -> list[Eviction]:
         """The limits that were reached since the last call, each name and limit once in the life of the store."""
+        if not self._evictions:
+            return []
         taken, self._evictions = self._evictions, []
         return taken
 

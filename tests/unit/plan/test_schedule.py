@@ -7,6 +7,7 @@ import pytest
 from edgesched.core.plan import PlanSettings
 from edgesched.core.plan.effects import LaunchPod, Publish
 from edgesched.core.plan.events import Booted, PodsListed
+from edgesched.core.windows import Limits, WindowStore
 from tests.unit.plan.driver import Driver, deletions, events, goal, launches, of, payload, plugin, reports, run_ids
 
 EVERY_MINUTE = "schedule(p): cronjob('p', '* * * * *')"
@@ -87,6 +88,18 @@ def test_a_measurement_fires_the_rule_that_names_it(node: Driver) -> None:
     queued = payload(effects, "plugin.queued")
     assert queued["reason"] == "triggered by any(v('env.t') > 30)"
     assert "31.5" in queued["values"]
+
+
+def test_a_flood_of_series_is_told_once() -> None:
+    """A plugin that puts a counter into its meta costs one log line, and its oldest series."""
+    node = Driver()
+    node.state.windows = WindowStore(Limits(series_per_name=16))
+    node.start(goal(HOT))
+    for i in range(40):
+        node.measure("env.t", 1.0, id=str(i))
+    told = reports([effect for _, effect in node.log], "windows.evicted")
+    assert told == [{"name": "env.t", "limit": "series_per_name", "bound": 16}]
+    assert node.state.windows.counters.evicted_series == 24
 
 
 def test_a_level_rule_starts_again_ten_seconds_after_the_last_end(node: Driver) -> None:
