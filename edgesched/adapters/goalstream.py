@@ -88,6 +88,7 @@ class GoalStream:
         self._stream_pool.pool_classes_by_scheme = {"http": _StreamPool, "https": _SecureStreamPool}
         self._last: tuple[ScienceGoal, ...] | None = None
         self._complained = ""
+        self.connected = False
 
     def run(self, stop: threading.Event, beat: Callable[[], None]) -> None:
         """Serve until `stop`; see `ports.Source`."""
@@ -100,6 +101,7 @@ class GoalStream:
             except CloudUnavailableError as error:
                 asked_s = error.retry_after_s
                 self._complain("cloud.unavailable", str(error))
+            self.connected = False
             wait_s = pause.after(time.monotonic() - began_s)
             if asked_s is not None:
                 # jitter spreads the nodes of a cloud that came back
@@ -163,6 +165,7 @@ class GoalStream:
         except GoalError as error:
             self._complain("goals.refused", str(error))
             return
+        self.connected = True
         found = tuple(goals)
         if self._last is not None and found == self._last:
             return

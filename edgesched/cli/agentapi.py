@@ -11,10 +11,17 @@ from urllib.error import HTTPError, URLError
 from urllib.parse import urlencode
 from urllib.request import Request, urlopen
 
+from edgesched.cli.lastwords import read_last_words
 from edgesched.errors import EdgeSchedError, InputError
 
 DEFAULT_URL: Final = "http://127.0.0.1:8080"
 TIMEOUT_S: Final = 5.0
+
+
+class NoAgentError(EdgeSchedError):
+    """Nobody listens at the agent's address."""
+
+    code = "agent.none"
 
 
 def add_url_flag(parser: ArgumentParser) -> None:
@@ -43,9 +50,22 @@ def ask(url: str, path: str, **query: str) -> Any:
         raise EdgeSchedError(_reason(error)) from error
     except URLError as error:
         reason = getattr(error.reason, "strerror", None) or error.reason
-        raise EdgeSchedError(f"no agent answers at {url}: {reason}", hint="is it running? see --url") from error
+        hint = "is it running? systemctl status edgesched; kubectl get pods -A -l app=edgesched; see --url"
+        raise NoAgentError(f"no agent answers at {url}: {reason}", hint=hint) from error
     except (OSError, HTTPException, ValueError) as error:
         raise EdgeSchedError(f"no usable answer from {url}: {error}") from error
+
+
+def why_it_is_down(error: EdgeSchedError) -> EdgeSchedError:
+    """Add to an error what the agent that is not there said when it last refused to start."""
+    if not isinstance(error, NoAgentError):
+        return error
+    found = read_last_words()
+    if found is None:
+        return error
+    return EdgeSchedError(
+        f"{error.message}; when it last tried to start it said: {found}", hint="mend that and start it"
+    )
 
 
 def _reason(error: HTTPError) -> str:

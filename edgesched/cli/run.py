@@ -6,6 +6,8 @@ import os
 import time
 from argparse import ArgumentParser, Namespace, _SubParsersAction
 
+from edgesched.cli.lastwords import forget_last_words, write_last_words
+from edgesched.errors import EdgeSchedError
 from edgesched.node import log
 from edgesched.node.config import Config, load_config
 
@@ -18,7 +20,14 @@ def add_parser(commands: _SubParsersAction[ArgumentParser]) -> None:
 
 def run(arguments: Namespace) -> int:
     """Read the configuration, run the agent, return its exit code."""
-    config = load_config(arguments.rest, os.environ)
+    try:
+        return _run(load_config(arguments.rest, os.environ))
+    except EdgeSchedError as error:
+        write_last_words(str(error))
+        raise
+
+
+def _run(config: Config) -> int:
     sink = log.set_up(config.log_format, debug=config.debug, secrets=config.secrets, monotonic_s=time.monotonic)
     if config.simulate:
         return _simulate(config, sink)
@@ -30,6 +39,7 @@ def _serve(config: Config, sink: log.LogSink) -> int:
     from edgesched.node.main import build
 
     agent = build(config)
+    forget_last_words()
     try:
         return agent.serve(lambda: sink.flush_repeats(time.monotonic()))
     finally:

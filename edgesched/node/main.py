@@ -7,9 +7,10 @@ stops, what came in is decided and carried out for at most 5 s, then the process
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final
 
 from edgesched import __version__
 from edgesched.adapters.clock import SystemClock, boot_id, clock_trusted
@@ -20,14 +21,19 @@ from edgesched.core.plan.state import NodeState
 from edgesched.core.plan.step import next_deadline, step
 from edgesched.core.windows import WindowStore
 from edgesched.node import log, memory, wiring
+from edgesched.node.alarms import Alarms
 from edgesched.node.config import Config
+from edgesched.node.connections import Connections
 from edgesched.node.dispatch import Dispatcher
 from edgesched.node.engine import Engine, Hooks, Planner
 from edgesched.node.http import HttpServer
 from edgesched.node.mailbox import Mailbox
+from edgesched.node.runhistory import RunHistory
+from edgesched.node.sentinel import Sentinel
 from edgesched.node.signals import StopSignals
 from edgesched.node.status import Pages
 from edgesched.node.supervisor import Supervisor
+from edgesched.node.systemd import Notifier
 from edgesched.node.wiring import Cluster
 from edgesched.ports import Clock, EventPublisher, MeasurementSource, Notice, Scoreboard, Source
 
@@ -57,8 +63,10 @@ class Agent:
 
     def __init__(self, config: Config, notice: Notice, parts: Parts) -> None:
         self.config = config
-        self.notice = notice
         self.clock = parts.clock or SystemClock()
+        self.alarms = Alarms(notice, self.clock)
+        self.history = RunHistory(self.clock)
+        self.notice = notice = tap(self.alarms.notice, self.history.hear)
         now = self.clock.now()
         self.started = now
         settings = wiring.plan_settings(config, f"{now.ts_ns // NS_PER_S:x}", f"{now.ts_ns // 1_000_000:x}")
@@ -101,6 +109,8 @@ class Agent:
         self.http: HttpServer | None = None
         if config.http_listen != "off":
             self.http = HttpServer(config.http_listen, config.http_token, Pages(self))
+        self.peers = Connections(self._peers(), self.clock)
+        self.notifier = Notifier(os.environ)
         self._register()
 
     def start(self) -> None:
@@ -112,10 +122,12 @@ class Agent:
         self.mailbox.put(Booted(boot_id(), clock_trusted=trusted))
         self.supervisor.start()
         http = f"{self.http.host}:{self.http.port}" if self.http is not None else "off"
+        self.notifier.ready()
         self.notice("agent.started", version=__version__, vsn=self.config.vsn, cluster=self.config.cluster, http=http)
 
     def stop(self) -> bool:
         """Stop in order: intake, engine, outlets; return whether all threads ended in time."""
+        self.notifier.stopping()
         ended = self.supervisor.stop()
         if self.http is not None:
             self.http.close()
@@ -151,11 +163,26 @@ class Agent:
 
     def connections(self) -> dict[str, bool]:
         """Return for each peer whether it is connected now."""
-        peers = {"cluster": self.cluster.watch, "measurements": self.measurements}
-        return {
-            **{name: bool(getattr(peer, "connected", True)) for name, peer in peers.items() if peer is not None},
-            "events": not self.dispatcher.outbox.failures,
+        return {peer.name: peer.connected for peer in self.peers.look()}
+
+    def sentence(self) -> str:
+        """Return how the agent is, on one line."""
+        waiting = self.not_ready()
+        wrong = [alarm.trouble.title for alarm in self.alarms.open()]
+        told = f"waits for {', '.join(waiting)}" if waiting else f"{len(self.state.jobs)} jobs in force"
+        return "; ".join([told, *dict.fromkeys(wrong)])
+
+    def _peers(self) -> dict[str, Callable[[], bool]]:
+        """Return for each peer how to learn whether it is connected now."""
+        cloud = self.goal_sources.get("goal-stream")
+        peers = {"cluster": self.cluster.watch, "cloud": cloud, "measurements": self.measurements}
+        looks: dict[str, Callable[[], bool]] = {
+            name: lambda peer=peer: bool(getattr(peer, "connected", True))  # type: ignore[misc]
+            for name, peer in peers.items()
+            if peer is not None
         }
+        looks["events"] = lambda: not self.dispatcher.outbox.failures
+        return looks
 
     def gauges(self) -> list[tuple[str, str, str, float]]:
         """Return (name, kind, help, value) of what `/metrics` tells; read without asking the engine."""
@@ -191,6 +218,7 @@ class Agent:
         if self.durable is not None:
             self.dispatcher.board.delivered = self.durable.committer.shown
             self.durable.register(self.supervisor, self.engine, snapshot_every_s=self.config.snapshot_every)
+        add("sentinel", Sentinel(self.supervisor, self.peers, self.notifier, self.sentence).run)
 
     def _subscribe(self, state: NodeState) -> None:
         """Listen to the measurements that the rules in force need."""
@@ -203,12 +231,23 @@ class Agent:
             self.measurements.subscribe(names)
 
 
+def tap(notice: Notice, hear: Callable[[str, dict[str, Any]], None]) -> Notice:
+    """Return a notice that lets `hear` know every line, too."""
+
+    def told(event: str, *, level: str = "info", **fields: Any) -> None:
+        hear(event, fields)
+        notice(event, level=level, **fields)
+
+    return told
+
+
 def build(config: Config, *, notice: Notice = log.notice, parts: Parts | None = None) -> Agent:
     """Make the agent that a configuration describes. Raises ConfigError when it cannot be made."""
     for note in config.notes:
         notice("config.note", level="warning", note=note)
+    agent = Agent(config, notice, parts or Parts())
     if not config.jobs and not config.goalstream_url:
-        notice(
+        agent.notice(
             "goals.no_source", hint="name a job with --job or a cloud with --goalstream-url; the ConfigMap counts too"
         )
-    return Agent(config, notice, parts or Parts())
+    return agent

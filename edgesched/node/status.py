@@ -18,6 +18,8 @@ from edgesched.core.plan.state import NodeState, RuleFacts
 from edgesched.core.rules import Condition, compile_condition
 from edgesched.errors import EdgeSchedError
 from edgesched.node import views
+from edgesched.node.alarms import Alarm
+from edgesched.node.explain import UnknownPluginError, explain_view
 from edgesched.node.http import Answer, json_answer
 
 if TYPE_CHECKING:
@@ -88,6 +90,8 @@ class Pages:
             "ready": not agent.not_ready(),
             "waiting_for": agent.not_ready(),
             "connections": agent.connections(),
+            "connected_since": {each.name: views.when(each.since_ns) for each in agent.peers.look()},
+            "alarms": [_alarm(alarm) for alarm in agent.alarms.open()],
             "mailbox": {"depth": agent.mailbox.depth, "dropped": agent.mailbox.dropped},
             "outbox": {"waiting": agent.dispatcher.outbox.waiting, "dropped": agent.dispatcher.outbox.dropped},
             "kube_requests_waiting": agent.dispatcher.kube.waiting,
@@ -102,12 +106,10 @@ class Pages:
         if not plugin:
             return json_answer(400, {"error": "say which plugin: /api/v1/explain?plugin=NAME"})
         try:
-            view = self._agent.engine.ask(
-                lambda state, now: views.explain_view(state, now, plugin, query.get("job", ""))
-            )
-        except views.UnknownPluginError as error:
+            view = self._agent.engine.ask(lambda state, now: explain_view(state, now, plugin, query.get("job", "")))
+        except UnknownPluginError as error:
             return json_answer(404, {"error": str(error)})
-        return json_answer(200, view)
+        return json_answer(200, {"plugins": view, "alarms": [_alarm(alarm) for alarm in self._agent.alarms.open()]})
 
     def _evaluate(self, body: bytes) -> Answer:
         """Answer as the reference's rule checker does; unknown and errors are failures there."""
@@ -132,6 +134,19 @@ class Pages:
         for name, kind, about, value in agent.gauges():
             lines += [f"# HELP {name} {about}", f"# TYPE {name} {kind}", f"{name} {float(value):g}"]
         return 200, "text/plain; version=0.0.4; charset=utf-8", ("\n".join(lines) + "\n").encode()
+
+
+def _alarm(alarm: Alarm) -> dict[str, Any]:
+    return {
+        "event": alarm.event,
+        "level": alarm.level,
+        "title": alarm.trouble.title,
+        "subject": alarm.subject,
+        "cause": alarm.cause,
+        "remedy": alarm.remedy,
+        "since": views.when(alarm.since_ns),
+        "count": alarm.count,
+    }
 
 
 def _evaluate(condition: Condition, state: NodeState, now: Instant) -> tuple[bool | None, str]:

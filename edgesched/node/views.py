@@ -7,22 +7,17 @@ must be quick. Times are RFC 3339 in UTC; ids and names are as they came, whoeve
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Any
 
 from edgesched.core.model import NS_PER_S, Instant
-from edgesched.core.plan.state import JobState, NodeState, PluginState, RuleState, Run
-from edgesched.core.suggest import did_you_mean
-from edgesched.errors import InputError
+from edgesched.core.plan.pauses import paused
+from edgesched.core.plan.selection import CLUSTER_UNKNOWN
+from edgesched.core.plan.state import JobState, NodeState, Pause, PauseKey, PluginState, RuleState, Run
+from edgesched.core.rules import next_fire
+from edgesched.node.remedies import remedy_for
+from edgesched.node.sentences import moment_text, sentence
 
 Json = dict[str, Any]
-
-STORY_SHOWN: Final = 20
-
-
-class UnknownPluginError(InputError):
-    """No plugin of that name is in force here."""
-
-    code = "plugin.unknown"
 
 
 def status_view(state: NodeState, now: Instant) -> Json:
@@ -44,7 +39,15 @@ def status_view(state: NodeState, now: Instant) -> Json:
         "waiting": len(state.waiting),
         "foreign_pods": len(state.foreign),
         "measurements": sorted(state.wakeups.by_name),
+        "pauses": [_pause(key, pause, now) for key, pause in state.pauses.items()],
+        "other_rules": [rule_view(rule) for rule in state.rules.values() if rule.rule.action in ("publish", "set")],
     }
+
+
+def _pause(key: PauseKey, pause: Pause, now: Instant) -> Json:
+    until_boot_ns = pause.until_boot_ns
+    until_ns = None if until_boot_ns is None else now.ts_ns + until_boot_ns - now.boot_ns
+    return {"job_id": key.job_id, "plugin": key.plugin, "since": when(pause.since_ns), "until": when(until_ns)}
 
 
 def goals_view(state: NodeState, now: Instant) -> list[Json]:
@@ -54,29 +57,12 @@ def goals_view(state: NodeState, now: Instant) -> list[Json]:
 
 def plugins_view(state: NodeState, now: Instant) -> list[Json]:
     """Return the plugins of all jobs with their state, its reason and their rules."""
-    return [_plugin(plugin, now) for plugin in state.plugins.values()]
+    return [plugin_view(state, plugin, now) for plugin in state.plugins.values()]
 
 
 def runs_view(state: NodeState, now: Instant) -> list[Json]:  # noqa: ARG001 - one shape for all views
     """Return the runs that are known, oldest first."""
-    return [_run(run) for run in state.runs.values()]
-
-
-def explain_view(state: NodeState, now: Instant, plugin_name: str, job_id: str = "") -> list[Json]:
-    """Return what is known of a plugin: state, gate, rules with the values of their clauses, and its story.
-
-    One entry for each job that has a plugin of that name. Raises UnknownPluginError with a did-you-mean.
-    """
-    found = [
-        plugin
-        for plugin in state.plugins.values()
-        if plugin.key.name == plugin_name and job_id in ("", plugin.key.job_id)
-    ]
-    if not found:
-        names = {plugin.key.name for plugin in state.plugins.values()}
-        where = f" in job {job_id}" if job_id else ""
-        raise UnknownPluginError(f"no plugin {plugin_name}{where} on this node", hint=did_you_mean(plugin_name, names))
-    return [_explained(plugin, now) for plugin in found]
+    return [run_view(run) for run in state.runs.values()]
 
 
 def when(ts_ns: int | None) -> str | None:
@@ -101,48 +87,97 @@ def _goal(job: JobState, now: Instant) -> Json:
     }
 
 
-def _plugin(plugin: PluginState, now: Instant) -> Json:
-    state, why = _plugin_state(plugin, now)
+def plugin_view(state: NodeState, plugin: PluginState, now: Instant) -> Json:
+    """Return a plugin with its state, why it is so, what can be done about it, and its rules."""
+    word, why, remedy = plugin_state(state, plugin, now)
     return {
         "job_id": plugin.key.job_id,
         "plugin": plugin.key.name,
         "image": plugin.plugin.spec.image,
-        "state": state,
+        "state": word,
         "why": why,
+        "remedy": remedy,
         "runs": plugin.runs,
         "completed": plugin.completed_runs,
         "failures_in_a_row": plugin.failures,
         "last_launch": when(plugin.last_launch_ns),
         "last_completed": when(plugin.last_completed_ns),
-        "rules": [_rule(rule) for rule in plugin.rules],
+        "next_slot": when(_next_slot(plugin, now)),
+        "rules": [rule_view(rule) for rule in plugin.rules],
     }
 
 
-def _plugin_state(plugin: PluginState, now: Instant) -> tuple[str, str]:
+def plugin_state(state: NodeState, plugin: PluginState, now: Instant) -> tuple[str, str, str]:
+    """Return the state of a plugin as a word, the reason and the remedy; the latter two may be empty."""
     if plugin.refused:
-        return "refused", plugin.refused
-    if plugin.active is not None:
-        return plugin.active.state.value, plugin.active.why
+        return "refused", plugin.refused, remedy_for("plugin.failed", "refused")
+    run = plugin.active
+    if run is not None and run.pod is not None:
+        return run.state.value, run.why, remedy_for("plugin.waiting", run.why) if run.why else ""
+    brake = paused(state, plugin.key)
+    if brake:
+        return "paused", brake, remedy_for("plugin.waiting", brake)
+    if run is not None:
+        why = run.why or ("" if state.pods_known else CLUSTER_UNKNOWN)
+        return run.state.value, why, remedy_for("plugin.waiting", why) if why else ""
     if plugin.backoff_boot_ns > now.boot_ns:
         left_s = (plugin.backoff_boot_ns - now.boot_ns) / NS_PER_S
-        return "held", f"failing: {plugin.failures} in a row, next try in {left_s:.0f} s"
+        why = f"{_last_failure(plugin)} ({plugin.failures} in a row, next try in {left_s:.0f} s)"
+        return "failing", why, remedy_for("plugin.failed", why)
     if plugin.gate_boot_ns > now.boot_ns:
-        return "held", f"{plugin.gate}, {(plugin.gate_boot_ns - now.boot_ns) / NS_PER_S:.0f} s left"
-    return "inactive", ""
+        return "held", f"{plugin.gate}, {(plugin.gate_boot_ns - now.boot_ns) / NS_PER_S:.0f} s left", ""
+    if plugin.failures:
+        why = f"{_last_failure(plugin)} ({plugin.failures} in a row)"
+        return "failing", why, remedy_for("plugin.failed", why)
+    return "inactive", *_idle(plugin)
 
 
-def _rule(rule: RuleState) -> Json:
+def _idle(plugin: PluginState) -> tuple[str, str]:
+    """Return why an idle plugin does not run, and the remedy: what its rules say that is not plainly false."""
+    if not plugin.rules:
+        return "no rule in force schedules it", remedy_for("rule.refused", "")
+    for rule in plugin.rules:
+        verdict = rule.verdict
+        if verdict is not None and verdict.value is None:
+            return f"{verdict.word}: {verdict.reason}", remedy_for(f"rule.{verdict.word}", "")
+    return "", ""
+
+
+def _last_failure(plugin: PluginState) -> str:
+    for line in reversed(plugin.story):
+        if line.what == "plugin.failed":
+            return sentence(line)
+    return "failed"
+
+
+def _next_slot(plugin: PluginState, now: Instant) -> int | None:
+    """Return the next fire time of the plugin's `cronjob()` calls."""
+    fires = [
+        fire_ns
+        for rule in plugin.rules
+        for need in rule.condition.needs.crons
+        if (fire_ns := next_fire(f"{need.expr} tz={need.tz}" if need.tz else need.expr, now.ts_ns)) is not None
+    ]
+    return min(fires, default=None)
+
+
+def rule_view(rule: RuleState) -> Json:
+    """Return a rule with its last verdict."""
     verdict = rule.verdict
     return {
         "rule": rule.rule.text,
         "verdict": "not evaluated" if verdict is None else verdict.word,
         "reason": verdict.reason if verdict is not None and verdict.value is not True else "",
         "fired": rule.fired,
-        "blocked": [f"{slot.expr} at {when(slot.fire_ns)}: {gate}" for slot, gate in rule.blocked.items()],
+        "blocked": [
+            f"slot {moment_text(slot.fire_ns, slot.fire_ns)} of {slot.expr}: {gate}"
+            for slot, gate in rule.blocked.items()
+        ],
     }
 
 
-def _run(run: Run) -> Json:
+def run_view(run: Run) -> Json:
+    """Return a run."""
     return {
         "run_id": run.run_id,
         "job_id": run.job_id,
@@ -158,17 +193,3 @@ def _run(run: Run) -> Json:
         "ended": when(run.ended.ts_ns) if run.ended is not None else None,
         "log": list(run.log),
     }
-
-
-def _explained(plugin: PluginState, now: Instant) -> Json:
-    explained = _plugin(plugin, now)
-    for shown_rule, rule in zip(explained["rules"], plugin.rules, strict=True):
-        shown_rule["clauses"] = [
-            {"text": clause.text, "verdict": clause.verdict.word, "detail": clause.detail}
-            for clause in rule.bound.clauses(now.ts_ns)
-        ]
-        next_ns = rule.bound.next_change(now.ts_ns)
-        shown_rule["next_look"] = when(next_ns)
-    explained["active"] = _run(plugin.active) if plugin.active is not None else None
-    explained["story"] = [{"at": when(line.ts_ns), "text": line.text} for line in list(plugin.story)[-STORY_SHOWN:]]
-    return explained
