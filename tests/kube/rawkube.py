@@ -82,12 +82,13 @@ class RawKube:
         media_type: str = "application/json",
         accept: str = "application/json",
         token: str | None = None,
+        timeout_s: float = 30,
     ) -> Answer:
         """Make one request. `body`: JSON, or bytes as they are."""
         raw = body if isinstance(body, bytes) or body is None else json.dumps(body).encode()
         headers = self._headers(self.token if token is None else token)
         headers |= {"Accept": accept, "Content-Type": media_type}
-        answer = self.pool.request(method, self.url + path, body=raw, headers=headers, timeout=30)
+        answer = self.pool.request(method, self.url + path, body=raw, headers=headers, timeout=timeout_s)
         text = answer.data.decode()
         try:
             parsed = json.loads(text) if text else {}

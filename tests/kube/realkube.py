@@ -160,13 +160,17 @@ class RealKube:
     def is_ready(self) -> bool:
         """The API server answers `/readyz`."""
         try:
-            return self.raw().get("/readyz").text == "ok"
+            return self.raw().get("/readyz", timeout_s=2).text == "ok"
         except urllib3.exceptions.HTTPError:
             return False
 
     def wait_ready(self, timeout_s: float = 60.0) -> None:
-        """Wait for the API server."""
-        wait_until(self.is_ready, timeout_s, what="the API server")
+        """Wait for the API server; a failure shows the end of its log."""
+        try:
+            wait_until(self.is_ready, timeout_s, what="the API server")
+        except AssertionError as error:
+            log = (self.directory / "apiserver.log").read_text(errors="replace")
+            raise AssertionError(f"{error}; its log ends with\n{log[-3000:]}") from None
 
     # --- Waggle ---
 
