@@ -1,4 +1,4 @@
-"""The words that all rooms share: frozen, slotted values without behaviour of their own.
+"""The words that all rooms share: values that never change, without behaviour of their own.
 
 Times are integer nanoseconds since the epoch, UTC, as on the Waggle wire (`ts_ns`). Mappings are stored as they come
 and never changed after construction; iterate them in their own order, which is that of the job file.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, NamedTuple
 
 NS_PER_S: Final = 1_000_000_000
 SECOND_NS: Final = NS_PER_S
@@ -131,8 +131,7 @@ class Job:
     notification_on: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Message:
+class Message(NamedTuple):
     """A Waggle message to be published.
 
     `value` is any JSON value; with `as_text` the wire carries its JSON text, a string with sorted keys, as
@@ -143,14 +142,13 @@ class Message:
     name: str
     ts_ns: int
     value: Any
-    meta: Mapping[str, str] = field(default_factory=dict)
+    meta: Mapping[str, str] = NO_PAIRS
     scope: str = "all"
     message_id: str = ""
     as_text: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class PodOrder:
+class PodOrder(NamedTuple):
     """One plugin run as a pod to be created; `edgesched.core.pods.pod_manifest` makes the manifest of it.
 
     `instance`: value of the label `sagecontinuum.org/plugin-instance`. `upload_job`: the job part of the upload path

@@ -1,19 +1,20 @@
 """What the planner wants done. Imperatives, carried out by the shell after the state is committed.
 
-Every effect is idempotent: repeating one after a crash changes nothing. `effect_id` names it in `EffectDone`.
+Every effect is idempotent: repeating one after a crash changes nothing. `effect_id` names it in `EffectDone`. The
+frequent ones are named tuples: making one costs a fifth of making a frozen dataclass, and a full minute makes
+thousands.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
-from edgesched.core.model import Message, PodOrder
+from edgesched.core.model import NO_PAIRS, Message, PodOrder
 
 
-@dataclass(frozen=True, slots=True)
-class LaunchPod:
+class LaunchPod(NamedTuple):
     """Create the pod of a run; an existing pod of that name with the same run id counts as created.
 
     Answered by `EffectDone` with `pod`.
@@ -43,8 +44,7 @@ class FetchLog:
     lines: int = 3
 
 
-@dataclass(frozen=True, slots=True)
-class Publish:
+class Publish(NamedTuple):
     """Publish a Waggle message."""
 
     effect_id: str
@@ -60,12 +60,11 @@ class SetState:
     value: str
 
 
-@dataclass(frozen=True, slots=True)
-class Report:
+class Report(NamedTuple):
     """A decision, for the log: a dotted event name, then keys. `level`: `info`, `warning`, `error`, `debug`."""
 
     event: str
-    fields: Mapping[str, Any] = field(default_factory=dict)
+    fields: Mapping[str, Any] = NO_PAIRS
     level: str = "info"
 
 

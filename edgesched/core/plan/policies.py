@@ -13,6 +13,7 @@ Within a policy a higher `priority=` goes first; equal ones in the order of thei
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from typing import Final, NamedTuple
 
 from edgesched.core.model import NS_PER_S, PodView
@@ -85,5 +86,9 @@ def _holder(active: Sequence[Run], foreign: Sequence[PodView]) -> str:
 
 def clock_text(ts_ns: int) -> str:
     """Return the time of day (UTC) of a time, `12:03:10`."""
-    hour, second = divmod(ts_ns // NS_PER_S % 86_400, 3600)
-    return f"{hour:02}:{second // 60:02}:{second % 60:02}"
+    return _second_text(ts_ns // NS_PER_S % 86_400)
+
+
+@lru_cache(maxsize=128)
+def _second_text(second: int) -> str:
+    return f"{second // 3600:02}:{second // 60 % 60:02}:{second % 60:02}"

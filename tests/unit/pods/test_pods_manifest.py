@@ -29,7 +29,7 @@ def order(name: str = "image-sampler", spec: PluginSpec = SAMPLER, **changes: ob
         upload_job=f"{name}-56",
         plugin=Plugin(name, spec),
     )
-    return dataclasses.replace(base, **changes)  # type: ignore[arg-type]
+    return base._replace(**changes)
 
 
 def spec_of(**changes: object) -> PluginSpec:
