@@ -3,7 +3,7 @@
 
 Three archives in docker's format, for `ctr images import`:
 - busybox.tar        localhost/edgesched/busybox:1      busybox with its applets, shell as the command
-- pause.tar          localhost/edgesched/pause:1        what holds a pod's namespaces: catatonit -P, which reaps children
+- pause.tar          localhost/edgesched/pause:1        catatonit -P: holds a pod's namespaces, reaps children
 - app-meta-cache.tar docker.io/waggle/app-meta-cache:0.1.2   busybox with an /update-app-cache that says what it got
 
 Needs Debian's packages busybox-static and catatonit.
