@@ -14,8 +14,9 @@ from . import ast, cron, parser, printer
 from .arithmetic import class_shown
 from .binder import Binder
 from .budget import RuleFault
-from .calls import CronNeed, Needs
-from .check import Checked, check
+from .calls import Needs
+from .check import check
+from .checked import Checked
 from .durations import duration_text
 from .facts import Facts
 from .part import NEVER
@@ -54,6 +55,10 @@ class Bound:
         self._part = self._binder.root()
         self._run = self._part.run
         self._budget = self._binder.budget
+        self._slots = [
+            (cron.slot_key(need.expr, need.tz), None if need.expr == cron.REBOOT else cron.trigger(need.expr, need.tz))
+            for need in condition.needs.crons
+        ]
 
     def evaluate(self, now_ns: int) -> Verdict:
         """The verdict at a time. It never raises."""
@@ -87,36 +92,37 @@ class Bound:
     def open_slots(self, now_ns: int) -> list[tuple[str, int]]:
         """The open, unclaimed slots of all its `cronjob()` calls: (`EXPR` or `EXPR tz=ZONE`, fire time in ns)."""
         found: dict[tuple[str, int], None] = {}
-        for need in self._condition.needs.crons:
-            fire = self._latest(need, now_ns)
-            key = cron.slot_key(need.expr, need.tz)
+        for key, trigger in self._slots:
+            fire = self._latest(trigger, now_ns)
             if fire is not None and not self._facts.slot_claimed(key, fire):
                 found[key, fire] = None
         return list(found)
 
+    def cron_slot(self, now_ns: int) -> tuple[str, int | None, int | None]:
+        """Of its first `cronjob()`: `EXPR` or `EXPR tz=ZONE`, the latest fire time and the one after it."""
+        need = self._condition.needs.crons[0]
+        return cron.slot_key(need.expr, need.tz), *cron.trigger(need.expr, need.tz).slot(now_ns)
+
     def latest_slots(self, at_ns: int) -> list[tuple[str, int]]:
         """The latest slot at a time of each of its `cronjob()` calls, open or not, claimed or not."""
         found: dict[tuple[str, int], None] = {}
-        for need in self._condition.needs.crons:
-            if need.expr == cron.REBOOT:
-                fire = self._latest(need, at_ns)
-            else:
-                fire = cron.trigger(need.expr, need.tz).latest(at_ns)
+        for key, trigger in self._slots:
+            fire = self._latest(None, at_ns) if trigger is None else trigger.latest(at_ns)
             if fire is not None:
-                found[cron.slot_key(need.expr, need.tz), fire] = None
+                found[key, fire] = None
         return list(found)
 
     def explain(self, now_ns: int) -> str:
         """All clauses on one line."""
         return "; ".join(map(str, self.clauses(now_ns)))
 
-    def _latest(self, need: CronNeed, now_ns: int) -> int | None:
-        """The fire time of the open slot, None when none is open."""
-        if need.expr == cron.REBOOT:
+    def _latest(self, trigger: cron.Trigger | None, now_ns: int) -> int | None:
+        """The fire time of the open slot, None when none is open. No trigger: `@reboot`."""
+        if trigger is None:
             boot_slot = getattr(self._facts, "boot_slot", None)
             booted: int | None = boot_slot() if boot_slot is not None else None
             return booted
-        fire, following = cron.trigger(need.expr, need.tz).slot(now_ns)
+        fire, following = trigger.slot(now_ns)
         if fire is None or now_ns >= fire + self._condition.grace_ns or (following is not None and now_ns >= following):
             return None
         return fire
@@ -167,6 +173,12 @@ class Condition:
         self.needs: Needs = checked.needs
         self.grace_ns = grace_ns
         self._bound: tuple[Facts, Bound] | None = None
+
+    @property
+    def is_cron(self) -> bool:
+        """Whether it is a `cronjob()` and nothing else, and not `@reboot`."""
+        crons = self.needs.crons
+        return len(crons) == 1 and crons[0].expr != cron.REBOOT and isinstance(self.checked.tree, ast.Call)
 
     def bind(self, facts: Facts, now_ns: int) -> Bound:
         """Bind to facts. Its windows are required as of `now_ns` and fill from then on."""
