@@ -10,13 +10,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any, Final
 
-from edgesched.core.windows import Tally, Window, WindowSpec
+from edgesched.core.windows import Window, WindowSpec
 
-from . import ast, clock_parts, kinds, library, logic, window_parts
+from . import ast, clock_parts, fusion, kinds, library, logic, window_parts
 from .arithmetic import Mode, binary, unary
 from .budget import Budget
 from .calls import AfterNeed, CronNeed, MethodCall, PlainCall, SunNeed, TimeNeed
-from .check import Checked
+from .checked import Checked
 from .comparison import AGAINST, ORDER, as_float, compare, item, truth
 from .facts import Facts
 from .kinds import Kind
@@ -25,7 +25,6 @@ from .part import Part, Run, combined, constant, kept
 from .series import Series
 from .verdict import Unknown
 
-_MIRRORED: Final = {"<": ">", "<=": ">=", ">": "<", ">=": "<=", "==": "==", "!=": "!="}
 _COSTS: Final[dict[type, int]] = {ast.Call: 3, ast.Sequence: 2, ast.Comprehension: 4}
 """Steps of a node inside a loop, where it is not one."""
 _KEPT_KINDS: Final = frozenset(("bool", "int", "float", "number", "str", "series"))
@@ -45,6 +44,7 @@ class Binder:
         self._facts = facts
         self._grace_ns = grace_ns
         self._care = window_parts.Care()
+        self._fusion = fusion.Fusion(checked.calls, self.windows, self._care)
         self._slots: list[Any] = []
         self._scopes: list[dict[str, int]] = []
         self._empty_ok = False
@@ -182,72 +182,14 @@ class Binder:
 
     def _fused_comparison(self, node: ast.Compare) -> Part | None:
         """`aggregate(window) OP constant`, either way round."""
-        if len(node.rest) != 1 or node.rest[0][0] not in _MIRRORED:
-            return None
-        op, right = node.rest[0]
-        for side, other, turned in ((node.first, right, op), (right, node.first, _MIRRORED[op])):
-            bound = as_float(_number(other))
-            found = self._aggregate(side)
+        for side, other, turned in fusion.sides(node):
+            bound = as_float(fusion.number(other))
+            found = self._fusion.aggregate(side)
             if bound is not None and found is not None:
                 part, window, aggregate = found
                 self.operands[id(node)] = (part, constant(bound)) if side is node.first else (constant(bound), part)
                 return window_parts.compared_part(part, window, aggregate, turned, bound)
         return None
-
-    # --- windows
-
-    def _window(self, node: ast.Node) -> Window | None:
-        """The window of a call of `v` or `rate`."""
-        call = self._checked.calls.get(id(node))
-        return self.windows[call] if isinstance(call, WindowSpec) else None
-
-    def _aggregate(self, node: ast.Node) -> tuple[Part, Window, str] | None:
-        """An aggregate of a whole window: the part, the window and the aggregate's name there."""
-        call = self._checked.calls.get(id(node))
-        if (
-            isinstance(call, PlainCall)
-            and not call.many
-            and call.function.name in (*window_parts.AGGREGATES, "percentile")
-        ):
-            window = self._window(call.arguments[0]) if call.arguments[0] is not None else None
-            if window is None:
-                return None
-            if call.function.name == "percentile":
-                q = _number(call.arguments[1])
-                if q is None or not 0 <= q <= 100:
-                    return None
-                return window_parts.aggregate_part(window, "percentile", self._care, q), window, "percentile"
-            if any(argument is not None for argument in call.arguments[1:]):
-                return None
-            aggregate = window_parts.AGGREGATES[call.function.name]
-            return window_parts.aggregate_part(window, aggregate, self._care), window, aggregate
-        return None
-
-    def _tally(self, node: ast.Node | None) -> tuple[Window, Tally] | None:
-        """`window OP constant`, either way round."""
-        if not isinstance(node, ast.Compare) or len(node.rest) != 1 or node.rest[0][0] not in _MIRRORED:
-            return None
-        op, right = node.rest[0]
-        for side, other, turned in ((node.first, right, op), (right, node.first, _MIRRORED[op])):
-            window, bound = self._window(side), as_float(_constant(other))
-            if window is not None and bound is not None:
-                return window, window.compare(turned, bound)
-        return None
-
-    def _tally_of_loop(self, node: ast.Node | None) -> tuple[Window, Tally] | None:
-        """`x OP constant for x in window`."""
-        if not isinstance(node, ast.Comprehension) or len(node.clauses) != 1 or node.clauses[0].conditions:
-            return None
-        clause, element = node.clauses[0], node.element
-        window = self._window(clause.iterable)
-        if window is None or not clause.target.id or not isinstance(element, ast.Compare) or len(element.rest) != 1:
-            return None
-        (op, right) = element.rest[0]
-        bound = _number(right)
-        named = isinstance(element.first, ast.Name) and element.first.id == clause.target.id
-        if op not in _MIRRORED or bound is None or not named:
-            return None
-        return window, window.compare(op, as_float(bound))
 
     # --- calls
 
@@ -275,14 +217,16 @@ class Binder:
         name = call.function.name
         argument = call.arguments[0] if call.arguments else None
         if name in ("any", "all", "sum", "count") and not call.many and all(a is None for a in call.arguments[1:]):
-            tally = self._tally(argument) or (self._tally_of_loop(argument) if name in ("any", "all") else None)
+            tally = self._fusion.tally(argument) or (
+                self._fusion.tally_of_loop(argument) if name in ("any", "all") else None
+            )
             if tally is not None:
                 return window_parts.count_part(*tally) if name == "count" else window_parts.tally_part(*tally, name)
         if name == "count":
             return self._count(argument)
         if name in ("any", "all") and isinstance(argument, ast.Comprehension | ast.Sequence):
             return self._decided(argument, wanted=name == "any")
-        found = self._aggregate(node)
+        found = self._fusion.aggregate(node)
         return found[0] if found is not None else self._applied(call)
 
     def _applied(self, call: PlainCall) -> Part:
@@ -316,7 +260,7 @@ class Binder:
 
     def _count(self, argument: ast.Node | None) -> Part:
         assert argument is not None
-        window = self._window(argument)
+        window = self._fusion.window(argument)
         if window is not None:
             return window_parts.count_part(window, None)
         outer, self._empty_ok = self._empty_ok, True
@@ -468,20 +412,3 @@ def _near(a: Any, b: Any) -> bool:
     if not (isinstance(a, int | float) and isinstance(b, int | float)):
         return False
     return abs(a - b) <= window_parts.NEAR * max(abs(a), abs(b))
-
-
-def _constant(node: ast.Node | None) -> bool | int | float | str | None:
-    """The value of a literal that values can be counted against; None for other nodes."""
-    if isinstance(node, ast.Literal):
-        return node.value
-    return _number(node)
-
-
-def _number(node: ast.Node | None) -> float | None:
-    """The value of a number that is written out, also with a sign."""
-    if isinstance(node, ast.Unary) and node.op in ("-", "+"):
-        inner = _number(node.operand)
-        return None if inner is None else (-inner if node.op == "-" else inner)
-    if isinstance(node, ast.Literal) and isinstance(node.value, int | float) and not isinstance(node.value, bool):
-        return node.value
-    return None

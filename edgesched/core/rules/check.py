@@ -17,7 +17,8 @@ from edgesched.core.windows import WindowSpec
 
 from . import ast, kinds
 from .arguments import PlacedError, meant_parameter, meta_keys, sort_call
-from .calls import AfterNeed, MethodCall, Needs, NeedsBuilder, PlainCall, SortedCall
+from .calls import AfterNeed, MethodCall, NeedsBuilder, PlainCall, SortedCall
+from .checked import Checked, Problem
 from .functions import FUNCTIONS, LITERALS, METHODS, Function
 from .kinds import Kind
 
@@ -59,28 +60,6 @@ _SHOWN_ACCEPTS: Final = {
     "convertible": "a number or a text",
     "moment": "a plugin's name or a number of seconds",
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Problem:
-    """A finding; `fatal` ones refuse the condition also at run time."""
-
-    finding: Finding
-    fatal: bool
-
-
-@dataclass(slots=True)
-class Checked:
-    """A tree and what the check learned about it; `kinds` and `calls` are by the `id` of a node."""
-
-    tree: ast.Node
-    needs: Needs
-    kinds: dict[int, Kind]
-    calls: dict[int, SortedCall]
-    problems: list[Problem]
-    loops: bool
-    places: list[tuple[str, ast.Node]]
-    """Plugins named in `cronjob()` and `after()`, with the call."""
 
 
 @dataclass(slots=True)

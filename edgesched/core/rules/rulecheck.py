@@ -13,7 +13,8 @@ from edgesched.core.suggest import did_you_mean
 from edgesched.errors import RuleError
 
 from . import ast, cron, parser
-from .check import Checked, check
+from .check import check
+from .checked import Checked
 from .literal_args import NAME
 from .parameters import check_parameters
 from .rule import parse_rule
