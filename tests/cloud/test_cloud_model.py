@@ -170,8 +170,9 @@ class JobMachine(RuleBasedStateMachine):
             self.users["owner"].get(f"/jobs/{job_id}/rm?force=true")
 
 
-@pytest.mark.timeout(240)
-def test_the_api_follows_the_model(cloud: Cloud) -> None:
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("examples", [12, pytest.param(150, marks=pytest.mark.slow)])
+def test_the_api_follows_the_model(cloud: Cloud, examples: int) -> None:
     """Whatever is asked in whatever order, state, goals in force and refusals are those of the model."""
 
     class Machine(JobMachine):
@@ -183,6 +184,6 @@ def test_the_api_follows_the_model(cloud: Cloud) -> None:
     run_state_machine_as_test(
         Machine,
         settings=settings(
-            max_examples=40, stateful_step_count=30, deadline=None, suppress_health_check=list(HealthCheck)
+            max_examples=examples, stateful_step_count=25, deadline=None, suppress_health_check=list(HealthCheck)
         ),
     )

@@ -149,8 +149,8 @@ def test_a_slow_reader_gets_the_newest_list(cloud: Cloud, theone: Api) -> None:
     slow = RawStream(cloud.url, "W023", read=False)
     slow.connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
     names = []
-    rules = [f"schedule(p): last(v('a')) > {number}" for number in range(300)]
-    for number in range(60):
+    rules = [f"schedule(p): last(v('a')) > {number}" for number in range(150)]
+    for number in range(40):
         names.append(f"j{number}")
         theone.submitted(job_text(names[-1], scienceRules=rules))
     fast = RawStream(cloud.url, "W023")

@@ -146,6 +146,7 @@ def test_a_failure_comes_back_with_its_reason_and_log(world: World) -> None:
         assert (failed[0]["exit_code"], failed[0]["log"]) == (3, "no sensor")
 
 
+@pytest.mark.slow
 def test_the_cloud_may_go_and_come_back(world: World) -> None:
     """The agent goes on with the goal that it has; what happened meanwhile is reported later, once."""
     with world.agent() as agent:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import random
 import socket
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -12,6 +14,7 @@ from typing import Any
 import pytest
 
 from edgesched.adapters import goalstream
+from edgesched.adapters.backoff import Backoff
 from edgesched.adapters.cloudhttp import stream_url
 from edgesched.adapters.goalstream import GoalStream
 from edgesched.core.plan.events import GoalsReceived
@@ -228,3 +231,17 @@ def test_a_server_that_never_answers_does_not_hold_the_agent(monkeypatch: pytest
 def test_addresses(url: str) -> None:
     """The address of the cloud is enough."""
     assert stream_url(url, "W023") == "http://h:1/api/v1/goals/W023/stream"
+
+
+def test_nodes_of_a_cloud_that_was_away_come_back_spread() -> None:
+    """After ten minutes of failures the attempts of a thousand nodes lie half a minute apart, no second has many."""
+    arrivals = []
+    for seed in range(1000):
+        pause = Backoff(first_s=1.0, cap_s=60.0, held_s=goalstream.SETTLED_S, rng=random.Random(seed))
+        at_s = 0.0
+        while at_s < 600:
+            at_s += pause.after(0.0)
+        arrivals.append(at_s - 600)
+    per_second = Counter(int(arrival) for arrival in arrivals)
+    assert max(arrivals) - min(arrivals) > 30
+    assert max(per_second.values()) < 100
