@@ -35,7 +35,7 @@ run: $(VENV)/.run ## run the main job on embedded defaults (Ctrl-C ends it)
 	@$(BIN)/edgesched standalone --job examples/tutorial/myjob.yaml --job examples/tutorial/rain.yaml $(ARGS)
 
 test: $(VENV)/.dev ## lint, types, layers and all tests that need no root
-	@tools/apt.sh mosquitto openssl redis-server
+	@tools/apt.sh mosquitto openssl redis-server systemd
 	@$(MAKE) --no-print-directory lint type layers unit
 
 unit:
@@ -87,3 +87,13 @@ test-node: $(VENV)/.dev ## tests on a real node with kubelet and containerd; roo
 test-browser: $(VENV)/.dev ## tests of the pages in a headless Chromium
 	@tools/apt.sh chromium
 	@$(PY) -m pytest -q tests/browser $(ARGS)
+
+export PREFIX DESTDIR INSTALL_DIR UNIT_DIR WHEELS
+
+.PHONY: install uninstall
+
+install: ## the agent as a systemd service (root; PREFIX, DESTDIR, INSTALL_DIR, UNIT_DIR, WHEELS=DIR for offline)
+	@PYTHON=$(PYTHON) tools/install.sh install
+
+uninstall: ## take the service away; configuration and state stay
+	@tools/install.sh uninstall

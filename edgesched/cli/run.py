@@ -10,6 +10,7 @@ from edgesched.cli.lastwords import forget_last_words, write_last_words
 from edgesched.errors import EdgeSchedError
 from edgesched.node import log
 from edgesched.node.config import Config, load_config
+from edgesched.node.systemd import Notifier
 
 
 def add_parser(commands: _SubParsersAction[ArgumentParser]) -> None:
@@ -24,6 +25,7 @@ def run(arguments: Namespace) -> int:
         return _run(load_config(arguments.rest, os.environ))
     except EdgeSchedError as error:
         write_last_words(str(error))
+        Notifier(os.environ).status(f"refused to start: {error}")
         raise
 
 
