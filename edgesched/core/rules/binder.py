@@ -8,7 +8,7 @@ what the window keeps; everything else goes through the values.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 from edgesched.core.windows import Window, WindowSpec
 
@@ -48,24 +48,10 @@ class Binder:
         self._slots: list[Any] = []
         self._scopes: list[dict[str, int]] = []
         self._empty_ok = False
-        self._makers: dict[type, Callable[[Any], Part]] = {
-            ast.Literal: lambda node: constant(node.value),
-            ast.Name: self._name,
-            ast.Sequence: self._sequence,
-            ast.Call: self._call,
-            ast.Attribute: self._attribute,
-            ast.Subscript: self._subscript,
-            ast.Unary: self._unary,
-            ast.Binary: self._binary,
-            ast.Compare: self._compare,
-            ast.Logic: lambda node: logic.logic(node.op, tuple(self._kept(operand) for operand in node.operands)),
-            ast.IfElse: lambda node: logic.chosen(*map(self._kept, (node.test, node.then, node.other))),
-            ast.Comprehension: self._comprehension,
-        }
 
     def bind(self, node: ast.Node) -> Part:
         """The part of a node."""
-        return self._makers[type(node)](node)
+        return self._MAKERS[type(node)](self, node)
 
     def root(self) -> Part:
         """The part of the whole condition."""
@@ -79,6 +65,15 @@ class Binder:
         return self._checked.kinds.get(id(node), kinds.ANY)
 
     # --- simple nodes
+
+    def _literal(self, node: ast.Literal) -> Part:
+        return constant(node.value)
+
+    def _logic(self, node: ast.Logic) -> Part:
+        return logic.logic(node.op, tuple(self._kept(operand) for operand in node.operands))
+
+    def _if_else(self, node: ast.IfElse) -> Part:
+        return logic.chosen(*map(self._kept, (node.test, node.then, node.other)))
 
     def _name(self, node: ast.Name) -> Part:
         for scope in reversed(self._scopes):
@@ -347,6 +342,22 @@ class Binder:
         self._slots.append(None)
         scope[target.id] = len(self._slots) - 1
         return Target(scope[target.id])
+
+    _MAKERS: ClassVar[dict[type, Callable[[Binder, Any], Part]]] = {
+        ast.Literal: _literal,
+        ast.Name: _name,
+        ast.Sequence: _sequence,
+        ast.Call: _call,
+        ast.Attribute: _attribute,
+        ast.Subscript: _subscript,
+        ast.Unary: _unary,
+        ast.Binary: _binary,
+        ast.Compare: _compare,
+        ast.Logic: _logic,
+        ast.IfElse: _if_else,
+        ast.Comprehension: _comprehension,
+    }
+    """How the part of a node is made, by the type of the node."""
 
 
 def _mode(left: Kind, right: Kind) -> Mode:
