@@ -13,7 +13,12 @@ from edgesched.core.model import ContainerView
 from edgesched.core.plan import PlanSettings
 from edgesched.core.plan.effects import DeletePod, Effect, FetchLog, LaunchPod, Publish
 from edgesched.core.plan.events import Booted, EffectDone, PodEventObserved, PodObserved, PodsListed
+from edgesched.core.plan.invariants import violations
 from edgesched.core.plan.lifecycle import RunState
+from edgesched.core.plan.records import Recorder
+from edgesched.core.plan.restore import restore
+from edgesched.core.windows import WindowStore
+from tests.property.test_plan_restore import Store
 from tests.unit.plan.driver import Driver, goal, plugin
 
 RULES = (
@@ -27,6 +32,7 @@ RULES = (
     "schedule(c, grace=10s): cronjob('c', '* * * * * */20')",
     "publish(env.event, every=40s): any(v('env.x', since='-30s') > 5)",
     "set(mode, value=busy): count(v('env.x', since='-30s')) > 2",
+    "schedule(a, misfire=latest, retries=2): cronjob('a', '0 * * * *')",
     "schedule(nobody): True",
     "schedule(a): cronjob('a', '* *')",
 )
@@ -48,6 +54,7 @@ class PlanMachine(RuleBasedStateMachine):
         self.doing: dict[str, LaunchPod] = {}
         self.logs: list[str] = []
         self.deleting: dict[str, str] = {}
+        self.store = Store()
 
     @initialize(policy=st.sampled_from(["default", "roundrobin", "gpuaware"]), trusted=st.booleans())
     def boot(self, policy: str, trusted: bool) -> None:
@@ -75,6 +82,8 @@ class PlanMachine(RuleBasedStateMachine):
         if run.attempt > 1:
             return
         self.launched[run.run_id] += 1
+        if run.retry:
+            return
         for slot in run.slots:
             self.slot_runs[(f"{run.job_id}/{run.plugin.name}", slot.expr, slot.fire_ns)] += 1
 
@@ -156,6 +165,34 @@ class PlanMachine(RuleBasedStateMachine):
     def log_answered(self, outcome: str) -> None:
         """The API answers a request for a log."""
         self.take(self.node.send(EffectDone(self.logs.pop(0), outcome, log=("x",))))  # type: ignore[arg-type]
+
+    @rule(down_s=st.sampled_from([0.0, 3.0, 70.0, 4000.0]), boot=st.sampled_from(["b1", "b2"]), listed=st.booleans())
+    def restart(self, down_s: float, boot: str, listed: bool) -> None:
+        """The agent is killed and starts again, perhaps without a word from the cluster for a while."""
+        node = self.node
+        self.store.save(node)
+        records = self.store.load()
+        self.store.recorder = Recorder(records)
+        pods = [
+            run.pod
+            for run_id in sorted(self.pods)
+            if (run := node.state.runs.get(run_id)) is not None and run.pod is not None
+        ]
+        node.at += down_s
+        asked = {run_id: effect.order for run_id, effect in self.doing.items()}
+        node.state, owed = restore(node.settings, WindowStore(), records, node.now, boot)
+        assert violations(node.state) == []
+        for effect in owed:
+            if isinstance(effect, LaunchPod):
+                order = effect.order
+                assert self.launched[order.run_id] == 1 or node.state.runs[order.run_id].attempt > 1
+                assert asked.get(order.run_id, order).pod_name == order.pod_name
+                self.doing[order.run_id] = effect
+            else:
+                self.take([effect])
+        self.take(node.send(Booted(boot)))
+        if listed:
+            self.take(node.send(PodsListed(tuple(pods))))
 
     @rule()
     def relist(self) -> None:

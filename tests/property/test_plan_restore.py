@@ -52,7 +52,7 @@ class Store:
         """Write what changed."""
         for kind, key, value in self.recorder.changes(driver.state):
             if value is None:
-                del self.rows[kind, key]
+                self.rows.pop((kind, key), None)
             else:
                 self.rows[kind, key] = json.dumps(value)
 

@@ -13,6 +13,7 @@ from edgesched.core.model import NS_PER_S
 from edgesched.core.plan.announce import last_execution, log, say_run
 from edgesched.core.plan.effects import DeletePod, FetchLog
 from edgesched.core.plan.lifecycle import RunState, may_follow
+from edgesched.core.plan.policies import clock_text
 from edgesched.core.plan.state import TOLD_LENGTH, PluginState, Run
 from edgesched.core.plan.turn import Turn
 from edgesched.core.rules import parse_duration_ns
@@ -55,6 +56,10 @@ def fail(turn: Turn, run: Run, reason: str, *, message: str = "", exit_code: int
     if plugin is not None and not run.ending:
         plugin.failures += 1
         plugin.backoff_boot_ns = turn.boot_deadline(backoff_s(turn, plugin, run))
+        turn.failed.append(run)
+        if plugin.failures == turn.state.settings.breaker_after:
+            fields = {"job": run.job_id, "plugin": run.plugin.name, "reason": failing_text(turn, plugin)}
+            log(turn, "plugin.failing", fields, level="warning")
     if run.pod is not None and not run.pod_gone and run.pod.container.state == "terminated":
         run.awaits_log = True
         settings = turn.state.settings
@@ -122,6 +127,14 @@ def backoff_s(turn: Turn, plugin: PluginState, run: Run) -> float:
     return pause_s * (1.0 + 0.25 * spread)
 
 
+def failing_text(turn: Turn, plugin: PluginState) -> str:
+    """Say how a plugin fails: `failing (5 in a row, next try 12:40:00)`, and before that `1 failure, next try ...`."""
+    until = clock_text(turn.time_after(plugin.backoff_boot_ns))
+    if plugin.failures >= turn.state.settings.breaker_after:
+        return f"failing ({plugin.failures} in a row, next try {until})"
+    return f"backing off after {plugin.failures} failure{'' if plugin.failures == 1 else 's'}, next try {until}"
+
+
 def _enter(turn: Turn, run: Run, state: RunState, reason: str) -> bool:
     """Move a run to an end and free its plugin. False when the run has ended before."""
     if not may_follow(run.state, state):
@@ -159,14 +172,30 @@ def _close_gate(turn: Turn, plugin: PluginState, end: RunState) -> None:
 
 
 def _keep_for_a_while(turn: Turn, run: Run) -> None:
+    """Keep an ended pod for its log, and until its slot is closed: its name is what keeps the slot from running again
+    when the claim could not be written down."""
     state, settings = turn.state, turn.state.settings
-    state.wakeups.boot.set(("remove", run.run_id), turn.boot_deadline(settings.keep_finished_s))
+    keep_s = max(settings.keep_finished_s, _left_of_slot_s(turn, run))
+    state.wakeups.boot.set(("remove", run.run_id), turn.boot_deadline(keep_s))
     state.finished.append(run.run_id)
     while len(state.finished) > settings.keep_finished_pods:
         oldest = state.runs.get(state.finished.popleft())
-        if oldest is not None and not oldest.pod_gone and not oldest.awaits_log:
+        if oldest is None or oldest.pod_gone or oldest.awaits_log:
+            continue
+        left_s = _left_of_slot_s(turn, oldest)
+        if left_s:
+            state.wakeups.boot.set(("remove", oldest.run_id), turn.boot_deadline(left_s))
+        else:
             state.wakeups.boot.clear(("remove", oldest.run_id))
             remove_pod(turn, oldest, grace_s=0)
+
+
+def _left_of_slot_s(turn: Turn, run: Run) -> float:
+    """Return how long the newest slot of a run would still be open if nobody knew of the run, in seconds."""
+    if not run.slots:
+        return 0.0
+    newest_ns = max(slot.fire_ns for slot in run.slots)
+    return min(max(0.0, (newest_ns - turn.now.ts_ns) / NS_PER_S + run.grace_s), run.grace_s)
 
 
 def _wake_followers(turn: Turn, run: Run) -> None:

@@ -83,6 +83,13 @@ class Booted:
 
 
 @dataclass(frozen=True, slots=True)
+class ClockTrusted:
+    """The wall clock can be believed from now on; `reason` says why."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class Paused:
     """An operator stops launches of a job, of a plugin, of a plugin of one job, or with both empty of everything.
 
@@ -112,6 +119,7 @@ Event = (
     | EffectDone
     | Woke
     | Booted
+    | ClockTrusted
     | Paused
     | Resumed
 )

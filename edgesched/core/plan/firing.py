@@ -16,7 +16,9 @@ from edgesched.core.plan import criteria
 from edgesched.core.plan.announce import log, publish_value, say, say_run, tell
 from edgesched.core.plan.criteria import UNTIL
 from edgesched.core.plan.effects import SetState
+from edgesched.core.plan.ends import failing_text
 from edgesched.core.plan.ledger import SlotKey
+from edgesched.core.plan.passed import account
 from edgesched.core.plan.pauses import paused
 from edgesched.core.plan.policies import clock_text
 from edgesched.core.plan.state import PluginKey, PluginState, RuleState, Run, Slot
@@ -39,6 +41,8 @@ def evaluate_and_act(turn: Turn) -> None:
         state.wakeups.unarmed[rule.rule_id] = None
         was = rule.known
         _remember(turn, rule, verdict)
+        if rule.is_cron:
+            account(turn, rule)
         if rule.blocked:
             record_missed(turn, rule)
         if verdict.value is not True:
@@ -143,8 +147,7 @@ def gate(turn: Turn, plugin: PluginState, *, with_slot: bool) -> str:
     if plugin.gate_boot_ns > turn.now.boot_ns:
         return f"{plugin.gate} until {clock_text(turn.time_after(plugin.gate_boot_ns))}"
     if not with_slot and plugin.backoff_boot_ns > turn.now.boot_ns:
-        until = clock_text(turn.time_after(plugin.backoff_boot_ns))
-        return f"failing ({plugin.failures} in a row, next try {until})"
+        return failing_text(turn, plugin)
     for pod in state.foreign.values():
         if pod.job_id == plugin.key.job_id and pod.plugin == plugin.key.name:
             return f"pod {pod.name} of another agent runs"
@@ -154,14 +157,24 @@ def gate(turn: Turn, plugin: PluginState, *, with_slot: bool) -> str:
 def _create_run(turn: Turn, plugin: PluginState, rules: Sequence[RuleState], slots: list[Slot]) -> None:
     state, job_id = turn.state, plugin.key.job_id
     vsn, name = state.settings.vsn, plugin.key.name
-    state.run_counter += 1
     if slots:
         newest = max(slots, key=lambda slot: slot.fire_ns)
         key = f"{vsn}/{job_id}/{name}/{newest.expr}/{newest.fire_ns}"
         _claim(turn, plugin, slots, newest.fire_ns)
+        plugin.retry = None
     else:
-        key = f"{vsn}/{job_id}/{name}/{state.settings.epoch}#{state.run_counter}"
-    cause = rules[0]
+        key = f"{vsn}/{job_id}/{name}/{state.settings.epoch}#{state.run_counter + 1}"
+    for rule in rules:
+        rule.fired += 1
+    enqueue(turn, plugin, rules[0], key, tuple(slots))
+
+
+def enqueue(
+    turn: Turn, plugin: PluginState, cause: RuleState, key: str, slots: tuple[Slot, ...], *, retry: int = 0
+) -> None:
+    """Make a run of a plugin that waits to be selected. `key`: what its names are derived from."""
+    state, name = turn.state, plugin.key.name
+    state.run_counter += 1
     parameters = cause.rule.parameters
     names = run_names(name, key)
     duration = parameters.get("duration")
@@ -169,26 +182,28 @@ def _create_run(turn: Turn, plugin: PluginState, rules: Sequence[RuleState], slo
         run_id=names.run_id,
         number=state.run_counter,
         key=key,
-        job_id=job_id,
+        job_id=plugin.key.job_id,
         goal_id=plugin.goal_id,
         plugin=plugin.plugin,
         pod_name=names.pod_name,
         instance=names.instance,
         created=turn.now,
         cause=cause.rule.condition,
-        slots=tuple(slots),
+        slots=slots,
         duration_s=None if duration is None else parse_duration_ns(duration) / NS_PER_S,
         priority=int(parameters.get("priority", 0)),
+        retry=retry,
+        grace_s=cause.grace_s if slots else 0.0,
     )
     state.runs[run.run_id] = run
     state.waiting[run.run_id] = None
     plugin.active = run
     plugin.runs += 1
-    for rule in rules:
-        rule.fired += 1
     extra: dict[str, Any] = {"reason": f"triggered by {cause.rule.condition}"}
     if slots:
-        extra["slot"] = clock_text(newest.fire_ns)
+        extra["slot"] = clock_text(max(slot.fire_ns for slot in slots))
+    if retry:
+        extra["retry"] = retry
     if cause.condition.needs.windows:
         extra["values"] = cause.bound.explain(turn.now.ts_ns)
     say_run(turn, run, "plugin.queued", extra)

@@ -198,7 +198,8 @@ def _rule_print(rule: RuleState) -> object:
     # the beginning of a spell of true is kept only where a hold counts from it: it comes and goes with measurements
     since = rule.true_since if rule.hold_s else None
     known = rule.known if rule.rule.action != "schedule" else None
-    return (known, since, rule.acted_boot_ns, rule.acted_value, rule.fired, tuple(rule.blocked.items()))
+    blocked = tuple(rule.blocked.items())
+    return (known, since, rule.acted_boot_ns, rule.acted_value, rule.fired, blocked, rule.looked_at_ns)
 
 
 def _rule(rule: RuleState) -> dict[str, Any]:
@@ -210,6 +211,7 @@ def _rule(rule: RuleState) -> dict[str, Any]:
         "acted_value": rule.acted_value,
         "fired": rule.fired,
         "blocked": [[slot.expr, slot.fire_ns, gate] for slot, gate in rule.blocked.items()],
+        "looked_at_ns": rule.looked_at_ns,
     }
 
 
@@ -224,6 +226,7 @@ def _plugin_print(plugin: PluginState) -> object:
         plugin.failures,
         plugin.runs,
         plugin.completed_runs,
+        plugin.retry,
     )
 
 
@@ -239,6 +242,7 @@ def _plugin(plugin: PluginState) -> dict[str, Any]:
         "failures": plugin.failures,
         "runs": plugin.runs,
         "completed_runs": plugin.completed_runs,
+        "retry": None if plugin.retry is None else list(plugin.retry),
     }
 
 
@@ -293,6 +297,8 @@ def _run(state: NodeState, run: Run) -> dict[str, Any]:
         "exit_code": run.exit_code,
         "awaits_log": run.awaits_log,
         "attempt": run.attempt,
+        "retry": run.retry,
+        "grace_s": run.grace_s,
         "deadlines": deadlines,
         "queue_until_ns": until,
         "why": run.why,

@@ -22,7 +22,7 @@ from edgesched.core.plan.lifecycle import RunState
 from edgesched.core.plan.pods import request_launch
 from edgesched.core.plan.records import SCHEMA, UNIT, Record, rule_key
 from edgesched.core.plan.settings import PlanSettings
-from edgesched.core.plan.state import NodeState, Pause, PauseKey, PluginKey, Run, Slot, StoryLine
+from edgesched.core.plan.state import NodeState, Pause, PauseKey, PluginKey, Retry, Run, Slot, StoryLine
 from edgesched.core.plan.turn import Turn
 from edgesched.core.windows import WindowStore
 from edgesched.errors import ConfigError, StoreNewerError
@@ -141,9 +141,16 @@ class _Restorer:
             plugin.failures = value["failures"]
             plugin.runs = value["runs"]
             plugin.completed_runs = value["completed_runs"]
+            if value["retry"] is not None:
+                plugin.retry = self._retry(value["retry"])
+                self.state.wakeups.boot.set(("retry", *plugin.key), plugin.retry.due_boot_ns)
             for until_ns in (plugin.backoff_boot_ns, plugin.gate_boot_ns):
                 if until_ns > self.turn.now.boot_ns:
                     self.state.wakeups.boot.set(("plugin", *plugin.key), until_ns)
+
+    def _retry(self, saved: list[Any]) -> Retry:
+        key, number, cause, slots, until_ns, due_boot_ns = saved
+        return Retry(key, number, cause, tuple(Slot(*slot) for slot in slots), until_ns, self.boot(due_boot_ns))
 
     def _pauses(self) -> None:
         for key, value in self.by_kind["pause"].items():
@@ -183,6 +190,7 @@ class _Restorer:
             rule.acted_value = value["acted_value"]
             rule.fired = value["fired"]
             rule.blocked = {Slot(expr, fire_ns): gate for expr, fire_ns, gate in value["blocked"]}
+            rule.looked_at_ns = value["looked_at_ns"]
 
     # -- runs -------------------------------------------------------------------------------------------------------
 
@@ -220,6 +228,8 @@ class _Restorer:
             exit_code=value["exit_code"],
             awaits_log=value["awaits_log"],
             attempt=value["attempt"],
+            retry=value["retry"],
+            grace_s=value["grace_s"],
         )
         if value["uid"]:
             run.pod = PodView(run.pod_name, value["uid"], run_id=run_id, agent=state.settings.vsn, job_id=run.job_id)

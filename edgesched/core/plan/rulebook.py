@@ -25,9 +25,9 @@ def install_rule(turn: Turn, job: JobState, text: str) -> str:
             return f"no plugin {rule.object!r} in the job" + (f"; {hint}" if hint else "")
         if rule.action == "publish" and rule.object.startswith("sys."):
             return f"{rule.object!r}: names that begin with sys. are the system's own"
-        grace_ns = round(state.settings.grace_s * NS_PER_S)
+        grace_ns = own_grace_ns = round(state.settings.grace_s * NS_PER_S)
         if "grace" in rule.parameters:
-            grace_ns = parse_duration_ns(rule.parameters["grace"])
+            grace_ns = own_grace_ns = parse_duration_ns(rule.parameters["grace"])
         if rule.parameters.get("misfire") == "latest":
             grace_ns = LATEST_GRACE_NS
         condition = compile_condition(rule.condition, grace_ns=grace_ns)
@@ -38,7 +38,7 @@ def install_rule(turn: Turn, job: JobState, text: str) -> str:
                 parse_duration_ns(rule.parameters[name])
     except RuleError as error:
         return str(error)
-    put_in_force(turn, job, rule, condition, hold_s)
+    put_in_force(turn, job, rule, condition, hold_s, grace_ns=own_grace_ns)
     return ""
 
 
@@ -55,12 +55,18 @@ def uninstall_rules(turn: Turn, job: JobState) -> None:
     job.rules = []
 
 
-def put_in_force(turn: Turn, job: JobState, rule: ScienceRule, condition: Condition, hold_s: float = 0.0) -> None:
-    """Bind a compiled rule and wake it."""
+def put_in_force(
+    turn: Turn, job: JobState, rule: ScienceRule, condition: Condition, hold_s: float = 0.0, *, grace_ns: int = 0
+) -> None:
+    """Bind a compiled rule and wake it. `grace_ns`: how long its slots stay open but for `misfire=latest`."""
     state = turn.state
     state.rule_counter += 1
-    bound = condition.bind(RuleFacts(state, job.job_id, rule.object), turn.now.ts_ns)
+    is_late = condition.grace_ns > grace_ns
+    facts = RuleFacts(state, job.job_id, rule.object, grace_ns if is_late else None)
+    bound = condition.bind(facts, turn.now.ts_ns)
     installed = RuleState(state.rule_counter, (job.job_id, len(job.rules)), job.job_id, rule, condition, bound, hold_s)
+    installed.is_cron = rule.action == "schedule" and condition.is_cron
+    installed.grace_s = grace_ns / NS_PER_S
     state.rules[installed.rule_id] = installed
     job.rules.append(installed)
     if rule.action == "schedule":

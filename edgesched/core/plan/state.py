@@ -45,7 +45,8 @@ class Run:
 
     `number` orders runs by their decision. `key` is what the pod's name is derived from: the ledger key of the slot
     that caused it, or a counter. `cause`: the condition that fired. `why`: one line on where the run is held, for
-    people. `ending`: why we asked for its end.
+    people. `ending`: why we asked for its end. `attempt` counts names for its pod, `retry` launches of its slot.
+    `grace_s`: how long its slots stay open.
     """
 
     run_id: str
@@ -75,6 +76,8 @@ class Run:
     log: tuple[str, ...] = ()
     awaits_log: bool = False
     attempt: int = 1
+    retry: int = 0
+    grace_s: float = 0.0
     plugin_key: PluginKey = field(init=False)
 
     def __post_init__(self) -> None:
@@ -84,6 +87,21 @@ class Run:
     def is_active(self) -> bool:
         """Waiting or in the cluster, not ended."""
         return self.state not in ENDED
+
+
+class Retry(NamedTuple):
+    """A failed run of a cron slot that is to be launched again, at `due_boot_ns`.
+
+    `key`: that of the slot; `number` of the retry, from 1. `cause`: the condition that fired. `until_ns`: wall time at
+    which the slot counts no more.
+    """
+
+    key: str
+    number: int
+    cause: str
+    slots: tuple[Slot, ...]
+    until_ns: int
+    due_boot_ns: int
 
 
 class StoryLine(NamedTuple):
@@ -135,6 +153,7 @@ class PluginState:
     failures: int = 0
     runs: int = 0
     completed_runs: int = 0
+    retry: Retry | None = None
     story: deque[StoryLine] = field(default_factory=lambda: deque(maxlen=STORY_LENGTH))
     told: int = 0
 
@@ -145,7 +164,8 @@ class RuleState:
 
     `order`: by job, then by place in the job. `verdict`: the last one. `known`: the last one that was not unknown.
     `true_since`: when the present spell of true began. `acted_boot_ns`: when a publish rule last acted. `blocked`:
-    open slots that a gate holds back, with the gate.
+    open slots that a gate holds back, with the gate. `is_cron`: it schedules and is nothing but a `cronjob()`; the
+    latest slot that was looked at is `looked_at_ns`, and `expected_ns` follows it.
     """
 
     rule_id: int
@@ -162,6 +182,10 @@ class RuleState:
     acted_value: str | None = None
     blocked: dict[Slot, str] = field(default_factory=dict)
     fired: int = 0
+    is_cron: bool = False
+    grace_s: float = 0.0
+    looked_at_ns: int | None = None
+    expected_ns: int | None = None
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -234,9 +258,10 @@ class NodeState:
 class RuleFacts:
     """What a bound condition may ask about: the windows, the run history and the ledger of its own job and object."""
 
-    __slots__ = ("_job_id", "_object", "_state", "site", "windows")
+    __slots__ = ("_grace_ns", "_job_id", "_object", "_state", "site", "windows")
 
-    def __init__(self, state: NodeState, job_id: str, object_name: str) -> None:
+    def __init__(self, state: NodeState, job_id: str, object_name: str, grace_ns: int | None = None) -> None:
+        self._grace_ns = grace_ns
         self.windows = state.windows
         self.site = state.settings.site
         self._state = state
@@ -249,10 +274,18 @@ class RuleFacts:
         return None if known is None else known.last_completed_ns
 
     def slot_claimed(self, expr: str, fire_ns: int) -> bool:
-        """Has this slot been claimed? While the clock is not trusted, no slot is open."""
+        """Has this slot been claimed? While the clock is not trusted, no slot is open.
+
+        Nor is one of before the job came, whose grace was over then: a `misfire=latest` rule catches up with what it
+        missed, not with what it never was there for.
+        """
         state = self._state
         if not state.clock_trusted:
             return True
+        if self._grace_ns is not None:
+            job = state.jobs.get(self._job_id)
+            if job is not None and fire_ns + self._grace_ns <= job.first_seen.ts_ns:
+                return True
         return state.ledger.is_claimed((self._job_id, self._object, expr), fire_ns)
 
     def boot_slot(self) -> int | None:

@@ -13,12 +13,13 @@ from __future__ import annotations
 from typing import Final, cast
 
 from edgesched.core.model import NS_PER_S, Instant
-from edgesched.core.plan import criteria, goals, pauses, pods, selection
+from edgesched.core.plan import criteria, goals, pauses, pods, retries, selection
 from edgesched.core.plan.announce import log
 from edgesched.core.plan.effects import Effect
 from edgesched.core.plan.ends import DURATION_REACHED, fail, remove_pod, tell_failure
 from edgesched.core.plan.events import (
     Booted,
+    ClockTrusted,
     EffectDone,
     Event,
     GoalsReceived,
@@ -53,6 +54,8 @@ def step(state: NodeState, event: Event, now: Instant) -> list[Effect]:
         _deadline(turn, key)
     if turn.completed:
         criteria.count_runs(turn)
+    if turn.failed:
+        retries.consider(turn)
     if turn.woken:
         evaluate_and_act(turn)
     if state.waiting:
@@ -109,6 +112,8 @@ def _hear(turn: Turn, event: Event) -> None:
         goals.receive(turn, event)
     elif isinstance(event, Booted):
         _boot(turn, event)
+    elif isinstance(event, ClockTrusted):
+        _trust_clock(turn, event.reason)
     elif isinstance(event, Paused):
         pauses.pause(turn, event)
     elif isinstance(event, Resumed):
@@ -150,12 +155,16 @@ def _deadline(turn: Turn, key: Key) -> None:
             turn.wake_plugin(plugin)
             if plugin.backoff_boot_ns > turn.now.boot_ns:
                 state.wakeups.boot.set(key, plugin.backoff_boot_ns)
+    elif kind == "retry":
+        plugin = state.plugins.get(PluginKey(cast("str", key[1]), cast("str", key[2])))
+        if plugin is not None:
+            retries.due(turn, plugin)
     elif kind == "missing":
         goals.missing_for_good(turn, cast("SourceKind", key[1]), cast("str", key[2]))
     elif kind == "done":
         criteria.met(turn, cast("str", key[1]), cast("str", key[2]))
     elif kind == "clock":
-        _trust_clock(turn)
+        _trust_clock(turn, "patience is over")
     elif kind == "pause":
         pauses.over(turn, PauseKey(cast("str", key[1]), cast("str", key[2])))
     else:
@@ -205,10 +214,11 @@ def _watch_clock(turn: Turn) -> None:
         turn.woken[rule_id] = None
 
 
-def _trust_clock(turn: Turn) -> None:
+def _trust_clock(turn: Turn, reason: str) -> None:
     state = turn.state
+    state.wakeups.boot.clear(("clock",))
     if not state.clock_trusted:
         state.clock_trusted = True
-        log(turn, "clock.trusted", {"reason": "patience is over"}, level="warning")
+        log(turn, "clock.trusted", {"reason": reason}, level="warning")
         for rule_id in state.rules:
             turn.woken[rule_id] = None

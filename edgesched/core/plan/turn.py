@@ -14,8 +14,8 @@ from edgesched.core.rules import Bound
 class Turn:
     """What the parts of a step share. `woken`: ids of rules to be evaluated.
 
-    `completed`: runs that completed in this step. `dropped`: conditions of rules that are no longer in force; their
-    windows are let go at the end of the step, so that an edited rule finds the samples of its former self.
+    `completed`, `failed`: runs that ended so in this step. `dropped`: conditions of rules that are no longer in force;
+    their windows are let go at the end of the step, so that an edited rule finds the samples of its former self.
     """
 
     state: NodeState
@@ -23,6 +23,7 @@ class Turn:
     effects: list[Effect] = field(default_factory=list)
     woken: dict[int, None] = field(default_factory=dict)
     completed: list[Run] = field(default_factory=list)
+    failed: list[Run] = field(default_factory=list)
     dropped: list[Bound] = field(default_factory=list)
 
     def wake_plugin(self, plugin: PluginState) -> None:
