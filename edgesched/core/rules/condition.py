@@ -103,11 +103,6 @@ class Bound:
         need = self._condition.needs.crons[0]
         return cron.slot_key(need.expr, need.tz), *cron.trigger(need.expr, need.tz).slot(now_ns)
 
-    def cron_slot(self, now_ns: int) -> tuple[str, int | None, int | None]:
-        """Of its first `cronjob()`: `EXPR` or `EXPR tz=ZONE`, the latest fire time and the one after it."""
-        need = self._condition.needs.crons[0]
-        return cron.slot_key(need.expr, need.tz), *cron.trigger(need.expr, need.tz).slot(now_ns)
-
     def latest_slots(self, at_ns: int) -> list[tuple[str, int]]:
         """The latest slot at a time of each of its `cronjob()` calls, open or not, claimed or not."""
         found: dict[tuple[str, int], None] = {}
@@ -178,12 +173,6 @@ class Condition:
         self.needs: Needs = checked.needs
         self.grace_ns = grace_ns
         self._bound: tuple[Facts, Bound] | None = None
-
-    @property
-    def is_cron(self) -> bool:
-        """Whether it is a `cronjob()` and nothing else, and not `@reboot`."""
-        crons = self.needs.crons
-        return len(crons) == 1 and crons[0].expr != cron.REBOOT and isinstance(self.checked.tree, ast.Call)
 
     @property
     def is_cron(self) -> bool:
