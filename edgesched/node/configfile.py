@@ -87,7 +87,8 @@ def _read_mapping(path: Path, root: yaml.MappingNode, by_key: dict[str, Setting]
             texts = _texts(node, setting)
             if texts is None:
                 values.problems.append(f"{place}: {key}: expected {_expected(setting)}")
-            elif texts:
+            elif texts or not isinstance(node, yaml.ScalarNode):
+                # an empty list is a value, null is none
                 values.given[setting.name] = (place, texts)
 
 

@@ -301,3 +301,12 @@ def test_all_problems_are_told_at_once(tmp_path: Path) -> None:
     """Who has three mistakes to mend is not sent round three times."""
     path = write(tmp_path, "nodName: W1\npolicy: x\n")
     assert len(problems_of(["--config", str(path), "--grace=x"], {"EDGESCHED_DEBUG": "?"}).problems) == 4
+
+
+def test_an_empty_list_in_the_file_replaces_the_default(tmp_path: Path) -> None:
+    """A cluster without the edge stack has no ConfigMaps to mount, and no other way to say so."""
+    path = tmp_path / "agent.yaml"
+    path.write_text("pods: {config_mounts: [], requests: null, limits: {}}\n")
+    config = load_config([], {"EDGESCHED_CONFIG": str(path)})
+    assert config.pods.config_mounts == ()
+    assert config.pods.limits == {}
