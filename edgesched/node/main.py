@@ -22,6 +22,7 @@ from edgesched.core.plan.step import next_deadline, step
 from edgesched.core.windows import WindowStore
 from edgesched.node import log, memory, wiring
 from edgesched.node.alarms import Alarms
+from edgesched.node.clockwatch import ClockWatch
 from edgesched.node.config import Config
 from edgesched.node.connections import Connections
 from edgesched.node.dispatch import Dispatcher
@@ -117,6 +118,8 @@ class Agent:
         """Start all threads."""
         newest_ns = BUILT_NS if self.durable is None else max(BUILT_NS, self.durable.newest_ns)
         trusted = clock_trusted(self.started.ts_ns, newest_known_ns=newest_ns)
+        if not trusted:
+            self.supervisor.add("clock", ClockWatch(self.clock, self.mailbox.put, newest_known_ns=newest_ns).run)
         if self.durable is not None:
             self.dispatcher.dispatch(self.durable.owed)
         self.mailbox.put(Booted(boot_id(), clock_trusted=trusted))
