@@ -10,9 +10,9 @@ import json
 from collections.abc import Mapping
 from typing import Any, Final
 
-from edgesched.core.model import Message, Plugin
+from edgesched.core.model import NO_PAIRS, Message, Plugin
 from edgesched.core.plan.effects import Publish, Report
-from edgesched.core.plan.state import NodeState, PluginState, Run, StoryLine
+from edgesched.core.plan.state import PluginState, Run, StoryLine
 from edgesched.core.plan.turn import Turn
 
 PREFIX: Final = "sys.scheduler.status."
@@ -53,15 +53,16 @@ def say_run(turn: Turn, run: Run, name: str, extra: Mapping[str, Any], *, level:
         short["pod"] = run.pod_name
     short.update(extra)
     turn.effects.append(Report(name, short, level))
-    publish_run(turn, run, name, extra)
     known = turn.state.plugins.get(run.plugin_key)
+    _publish(turn, PREFIX + name, _run_payload(known, run, extra), scope="all", as_text=True)
     if known is not None:
         tell(turn, known, name, extra)
 
 
 def publish_run(turn: Turn, run: Run, name: str, extra: Mapping[str, Any]) -> None:
     """Publish a run's event without a log line of its own."""
-    _publish(turn, PREFIX + name, run_payload(turn.state, run, extra), scope="all", as_text=True)
+    payload = _run_payload(turn.state.plugins.get(run.plugin_key), run, extra)
+    _publish(turn, PREFIX + name, payload, scope="all", as_text=True)
 
 
 def last_execution(turn: Turn, run: Run) -> None:
@@ -82,9 +83,8 @@ def tell(turn: Turn, plugin: PluginState, what: str, extra: Mapping[str, Any]) -
     plugin.told += 1
 
 
-def run_payload(state: NodeState, run: Run, extra: Mapping[str, Any]) -> dict[str, Any]:
+def _run_payload(known: PluginState | None, run: Run, extra: Mapping[str, Any]) -> dict[str, Any]:
     """Return the payload of a run's event: the run (R), the pod (K) when there is one, the plugin (P)."""
-    known = state.plugins.get(run.plugin_key)
     fields = (
         known.fields
         if known is not None and known.goal_id == run.goal_id
@@ -103,7 +103,7 @@ def run_payload(state: NodeState, run: Run, extra: Mapping[str, Any]) -> dict[st
 
 
 def _publish(turn: Turn, name: str, value: Any, *, scope: str, as_text: bool) -> None:
-    effect_id = turn.state.next_effect_id()
-    message_id = f"{turn.state.settings.vsn}-{effect_id}"
-    message = Message(name, turn.now.ts_ns, value, {}, scope, message_id, as_text)
+    state = turn.state
+    effect_id = state.next_effect_id()
+    message = Message(name, turn.now.ts_ns, value, NO_PAIRS, scope, f"{state.settings.vsn}-{effect_id}", as_text)
     turn.effects.append(Publish(effect_id, message))

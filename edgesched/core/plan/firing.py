@@ -118,12 +118,14 @@ def _schedule(turn: Turn, plugin: PluginState, rules: Sequence[RuleState]) -> No
 
 def open_slots(turn: Turn, rules: Sequence[RuleState]) -> list[Slot]:
     """List the open slots of all `cronjob()` calls of some rules, also of those that the evaluation passed over."""
-    slots: dict[Slot, None] = {}
-    for rule in rules:
-        if rule.condition.needs.crons:
-            for expr, fire_ns in rule.bound.open_slots(turn.now.ts_ns):
-                slots[Slot(expr, fire_ns)] = None
-    return list(slots)
+    now_ns = turn.now.ts_ns
+    slots = [
+        Slot(expr, fire_ns)
+        for rule in rules
+        if rule.condition.needs.crons
+        for expr, fire_ns in rule.bound.open_slots(now_ns)
+    ]
+    return slots if len(slots) < 2 else list(dict.fromkeys(slots))
 
 
 def gate(turn: Turn, plugin: PluginState, *, with_slot: bool) -> str:
@@ -158,7 +160,7 @@ def _create_run(turn: Turn, plugin: PluginState, rules: Sequence[RuleState], slo
     state, job_id = turn.state, plugin.key.job_id
     vsn, name = state.settings.vsn, plugin.key.name
     if slots:
-        newest = max(slots, key=lambda slot: slot.fire_ns)
+        newest = slots[0] if len(slots) == 1 else max(slots, key=lambda slot: slot.fire_ns)
         key = f"{vsn}/{job_id}/{name}/{newest.expr}/{newest.fire_ns}"
         _claim(turn, plugin, slots, newest.fire_ns)
         plugin.retry = None

@@ -47,10 +47,11 @@ def select(turn: Turn) -> None:
 def _go(turn: Turn, run: Run) -> None:
     state = turn.state
     del state.waiting[run.run_id]
-    state.wakeups.boot.clear(("queue", run.run_id))
-    state.wakeups.wall.clear(("queue", run.run_id))
+    if run.why:
+        state.wakeups.boot.clear(("queue", run.run_id))
+        state.wakeups.wall.clear(("queue", run.run_id))
+        run.why = ""
     run.state = RunState.SELECTED
-    run.why = ""
     run.launched = turn.now
     plugin = state.plugins.get(run.plugin_key)
     if plugin is not None:
