@@ -12,6 +12,7 @@ import kubernetes_validate
 import pytest
 import yaml
 
+from edgesched.core.findings import has_errors
 from edgesched.core.jobs import check_job
 from edgesched.node.config import load_config
 
@@ -129,4 +130,4 @@ def test_the_files_of_the_test_node_are_right(tmp_path: Path) -> None:
     path.write_text(files["agent.yaml"])
     config = load_config([], {"EDGESCHED_CONFIG": str(path)})
     assert (config.wes, config.pods.meta_cache_image, config.pods.config_mounts) == (False, "", ())
-    assert check_job(files["hello.yaml"], "hello.yaml") == []
+    assert not has_errors(check_job(files["hello.yaml"], "hello.yaml"))
