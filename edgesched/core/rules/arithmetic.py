@@ -19,6 +19,7 @@ Mode = Literal["python", "numpy", "numpy bool"]
 
 _NUMBERS: Final = frozenset((bool, int, float))
 _MAX_BITS: Final = 1024
+_WORD: Final = 1 << 64
 
 
 def _number(value: Any, op: str) -> None:
@@ -133,7 +134,10 @@ def binary(op: str, mode: Mode, budget: Budget) -> Scalar:
         _number(a, op)
         _number(b, op)
         found = scalar(a, b)
-        return bounded(found) if found.__class__ is int else found
+        if found.__class__ is int and not -_WORD < found < _WORD:
+            budget.charge(found.bit_length() // 64)
+            return bounded(found)
+        return found
 
     return operate
 

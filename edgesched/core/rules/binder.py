@@ -334,7 +334,7 @@ class Binder:
         parts.append(part)
         run = part.run
         iterate = library.iterable
-        return lambda now: budget.items(iterate(run(now)))
+        return lambda now: budget.lazily(iterate(run(now)))
 
     def _target(self, target: ast.Target, scope: dict[str, int]) -> Target:
         if target.names:

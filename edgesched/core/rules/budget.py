@@ -41,11 +41,15 @@ class Budget:
             self.charge(len(values))
             return values
         if isinstance(values, range):
-            if len_of_range(values) > MAX_STEPS - self.steps:
-                return self._counted(iter(values))
-            self.charge(len(values))
+            self.charge(min(len_of_range(values), MAX_STEPS + 1))
             return values
         return self._counted(iter(values))
+
+    def lazily(self, values: Any) -> Iterable[Any]:
+        """Go through a value that may be left before its end: a long range is paid for item by item."""
+        if isinstance(values, range) and len_of_range(values) > MAX_STEPS - self.steps:
+            return self._counted(iter(values))
+        return self.items(values)
 
     def _counted(self, values: Iterator[Any]) -> Iterator[Any]:
         for value in values:
@@ -70,6 +74,8 @@ class Budget:
                 waiting.extend(found)
             elif isinstance(found, str):
                 self.charge(len(found) // 64)
+            elif isinstance(found, int):
+                self.charge(found.bit_length() // 32)
 
 
 def len_of_range(values: range) -> int:

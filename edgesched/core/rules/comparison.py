@@ -112,7 +112,7 @@ def contains(item: Any, container: Any, budget: Budget) -> bool:
     if isinstance(container, bool | int | float | None):
         raise TypeError(f"`in` looks into a list or a text, not into {class_shown(container)}")
     equal = compare("==", budget)
-    return any(value is item or truth(equal(value, item)) for value in budget.items(container))
+    return any(value is item or truth(equal(value, item)) for value in budget.lazily(container))
 
 
 def is_same(a: Any, b: Any) -> bool:

@@ -48,11 +48,11 @@ def _only(value: Any, function: str) -> Any:
 
 
 def _all(budget: Budget, values: Any) -> bool:
-    return all(truth(value) for value in budget.items(iterable(values)))
+    return all(truth(value) for value in budget.lazily(iterable(values)))
 
 
 def _any(budget: Budget, values: Any) -> bool:
-    return any(truth(value) for value in budget.items(iterable(values)))
+    return any(truth(value) for value in budget.lazily(iterable(values)))
 
 
 def iterable(value: Any) -> Any:
@@ -67,7 +67,7 @@ def _bool(_budget: Budget, value: Any) -> bool:
 
 
 def _enumerate(budget: Budget, values: Any, start: Any) -> Any:
-    return enumerate(budget.items(iterable(values)), _integer(_given(start, 0), "start"))
+    return enumerate(budget.lazily(iterable(values)), _integer(_given(start, 0), "start"))
 
 
 def _float(budget: Budget, value: Any) -> float:
@@ -157,13 +157,15 @@ def _reversed(budget: Budget, values: Any) -> Any:
     return iter(list(budget.items(values))[::-1])
 
 
-def _round(_budget: Budget, number: Any, digits: Any) -> Any:
+def _round(budget: Budget, number: Any, digits: Any) -> Any:
+    budget.charge(10)
     places = _places(number, digits)
     return bounded(round(number)) if places is None else round(number, places)
 
 
-def numpy_round(_budget: Budget, number: Any, digits: Any) -> Any:
+def numpy_round(budget: Budget, number: Any, digits: Any) -> Any:
     """round() of numpy's floats, which scales, rounds and scales back."""
+    budget.charge(10)
     places = _places(number, digits)
     if places is None:
         return bounded(round(number))
@@ -233,7 +235,7 @@ def _sum(budget: Budget, values: Any, start: Any) -> Any:
 
 
 def _zip(budget: Budget, *iterables: Any) -> Any:
-    return zip(*(budget.items(iterable(values)) for values in iterables), strict=False)
+    return zip(*(budget.lazily(iterable(values)) for values in iterables), strict=False)
 
 
 # --- functions of measured values
