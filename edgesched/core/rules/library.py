@@ -158,15 +158,15 @@ def _reversed(budget: Budget, values: Any) -> Any:
 
 
 def _round(budget: Budget, number: Any, digits: Any) -> Any:
-    budget.charge(10)
     places = _places(number, digits)
+    budget.charge(10 if abs(number) < 1e22 else 100)
     return bounded(round(number)) if places is None else round(number, places)
 
 
 def numpy_round(budget: Budget, number: Any, digits: Any) -> Any:
     """round() of numpy's floats, which scales, rounds and scales back."""
-    budget.charge(10)
     places = _places(number, digits)
+    budget.charge(10)
     if places is None:
         return bounded(round(number))
     if number.__class__ is not float:
