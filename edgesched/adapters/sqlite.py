@@ -94,11 +94,13 @@ class StateFile:
 
     def last_records(self) -> list[Record]:
         """Read all records of a file that cannot be written, none when that fails too."""
-        for mode in ("mode=ro", "immutable=1"):
-            # a file system that is read-only has no place for the shared memory that a reader of the log needs
+        # A full disk has no room for the shared memory beside the log, which one reader alone does not need; a
+        # read-only file system cannot be locked, and after a clean end has no log.
+        for mode, lock in (("mode=rw", "EXCLUSIVE"), ("mode=ro", "NORMAL"), ("immutable=1", "NORMAL")):
             with contextlib.suppress(sqlite3.Error, ValueError):
                 db = sqlite3.connect(f"file:{quote(str(self._path))}?{mode}", uri=True)
                 try:
+                    db.execute(f"PRAGMA locking_mode = {lock}")
                     rows = db.execute(_ALL_RECORDS).fetchall()
                 finally:
                     db.close()

@@ -87,7 +87,9 @@ class StoredOutbox(Outlet):
         self._tended_s = now_s
         lost = self._committer.take_lost()
         with contextlib.suppress(StoreUnavailableError):
-            trimmed = self._store.trim(self._limit, OUTBOX_AGE_S if self._is_synchronised() else None)
+            # some room is made at once, so that not every message that comes pushes one out and says so
+            keep = self._limit if self._waiting <= self._limit else self._limit - self._limit // 10
+            trimmed = self._store.trim(keep, OUTBOX_AGE_S if self._is_synchronised() else None)
             lost += trimmed
             if trimmed:
                 waiting = self._store.waiting()[0]

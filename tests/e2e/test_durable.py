@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import resource
 import signal
 import sqlite3
 import stat
@@ -23,6 +24,7 @@ from tests.e2e.test_run import CRON, HOT, World, fire
 from tests.waiting import wait_until
 
 PREFIX = "sys/scheduler/status/"
+TWENTY = "- \"schedule(sampler): cronjob('sampler', '* * * * * */20')\"\n"
 
 
 class Subscriber:
@@ -219,3 +221,63 @@ def test_windows_are_warm_after_a_restart(world: World) -> None:
         )
         assert json.loads(answer.stdout) == {"response": "success", "result": True}
         assert agent.end() == 0
+
+
+def test_a_full_disk_is_told_and_costs_neither_runs_nor_events(world: World) -> None:
+    """No file of the agent may grow for a while: slots are launched, events arrive, all is written afterwards."""
+    witness = Subscriber(world.broker.port)
+    made = creations(world)
+    with Command("run", *flags(world, world.job(TWENTY))) as agent:
+        agent.await_event("plugin.complete", 60)
+        before = len(made)
+        may_grow(agent, False)
+        agent.await_event("state.unavailable", 60)
+        wait_until(lambda: len(made) > before, 60)
+        wait_until(lambda: len(agent.events("plugin.complete")) >= 2, 60)
+        wait_until(lambda: sum("plugin/complete" in topic for topic, _ in witness.events) >= 2, 30)
+        may_grow(agent, True)
+        agent.await_event("state.back", 60)
+        assert agent.end() == 0
+        numbers = witness.numbers()
+        assert numbers == list(range(1, len(numbers) + 1))
+    db = sqlite3.connect(world.folder / "state" / "state.db")
+    slots = db.execute("SELECT count(*) FROM records WHERE kind = 'slot'").fetchone()[0]
+    db.close()
+    assert slots >= len(made)
+    witness.close()
+
+
+def test_a_slot_claimed_on_a_full_disk_does_not_run_again_after_a_kill(world: World) -> None:
+    """The claim could not be written and the agent was killed: the name of the pod is the lock."""
+    made = creations(world)
+    with Command("run", *flags(world, world.job(TWENTY))) as agent:
+        agent.await_event("plugin.complete", 60)
+        before = len(made)
+        may_grow(agent, False)
+        wait_until(lambda: len(made) > before, 60)
+        wait_until(lambda: len(agent.events("plugin.complete")) >= 2, 60)
+        assert agent.events("state.unavailable")
+        agent.end(signal.SIGKILL)
+    with Command("run", *flags(world, world.job(TWENTY))) as agent:
+        agent.await_event("pods.adopted")
+        wait_until(lambda: len(made) > before + 1, 60)
+        assert agent.end() == 0
+    assert len(made) == len(set(made))
+
+
+def creations(world: World) -> list[str]:
+    """Names of all pods that are created from now on, in order, repeats included."""
+    made: list[str] = []
+
+    def notice(resource: Any, change: Any) -> None:
+        if resource.kind == "Pod" and change.type == "ADDED":
+            made.append(change.now.obj["metadata"]["name"])
+
+    world.cluster.store.listen(notice)
+    return made
+
+
+def may_grow(agent: Command, allowed: bool) -> None:
+    """Let the kernel refuse, or allow, every write of the agent to a file."""
+    _, hard = resource.prlimit(agent.process.pid, resource.RLIMIT_FSIZE)
+    resource.prlimit(agent.process.pid, resource.RLIMIT_FSIZE, (hard if allowed else 0, hard))
