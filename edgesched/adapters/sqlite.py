@@ -269,7 +269,7 @@ class StateFile:
                     if db.in_transaction:
                         db.execute("ROLLBACK")
                     raise
-            except (sqlite3.Error, OSError) as error:
+            except (sqlite3.Error, OSError, OverflowError) as error:
                 raise self._failed(error) from error
 
     def _opened(self) -> sqlite3.Connection:

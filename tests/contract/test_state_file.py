@@ -142,8 +142,7 @@ def test_a_directory_that_cannot_be_made_is_named_with_the_remedy(tmp_path: Path
 def test_a_failed_commit_leaves_everything_as_it_was(state: StateFile) -> None:
     """One bad row, no row: a batch is all or nothing."""
     state.commit([Record("run", "a", {"x": 1})])
-    scope: Any = None
-    bad = Message("env.rain", NOW_NS, 1, {}, scope, "id-2")
+    bad = message(2, ts_ns=2**70)
     with pytest.raises(StoreUnavailableError):
         state.commit([Record("run", "a", {"x": 2})], [message(1), bad])
     assert state.records() == [Record("run", "a", {"x": 1})]
