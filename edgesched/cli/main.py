@@ -29,6 +29,8 @@ COMMANDS: Final = {
     "replay": "run a job against recorded measurements",
     "status": "ask a running agent how it is",
     "explain": "ask a running agent why a plugin did or did not run",
+    "pause": "stop launches on this node",
+    "resume": "let go what was paused",
     "cloud": "the cloud scheduler",
     "config": "the effective configuration",
     "version": "the version of this program",
