@@ -6,6 +6,7 @@ root. What is missing fails the test with the command that brings it.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -203,8 +204,9 @@ def _wes_objects() -> list[tuple[str, dict[str, object]]]:
 
 
 def _lives(pid: int) -> bool:
-    try:
-        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-    except OSError:
-        return False
-    return state not in {"Z", "X"}
+    """Whether any thread is left: the first one may be dead while others still hold the sockets."""
+    states = []
+    for task in Path(f"/proc/{pid}/task").glob("*/stat"):
+        with contextlib.suppress(OSError):
+            states.append(task.read_text().rpartition(")")[2].split()[0])
+    return not set(states) <= {"Z", "X"}

@@ -36,8 +36,8 @@ def test_a_plugin_that_uses_everything_is_accepted(world: World, api: KubeApi) -
         resource={"limit.cpu": "0.5", "request.cpu": "100m", "limit.gpu": "1", "request.memory": "1e6", "a.b/c": "2"},
         volume={"/opt/sage/a": "/a", "/opt/sage/b/": "/b/c"},
     )
-    order = dataclasses.replace(
-        order_of(Plugin("-" + "x-" * 60, spec), "k"), duration_s=0.5, upload_job="a job/" * 30, job_id="j " * 60
+    order = order_of(Plugin("-" + "x-" * 60, spec), "k")._replace(
+        duration_s=0.5, upload_job="a job/" * 30, job_id="j " * 60
     )
     settings = dataclasses.replace(SETTINGS, requests={"cpu": "1", "memory": "2Mi"}, limits={"memory": "1Gi"})
     assert api.create(f"{SES}/pods", pod_manifest(order, settings), {"dryRun": "All"})["spec"]["containers"]
