@@ -97,3 +97,11 @@ install: ## the agent as a systemd service (root; PREFIX, DESTDIR, INSTALL_DIR, 
 
 uninstall: ## take the service away; configuration and state stay
 	@tools/install.sh uninstall
+
+.PHONY: docs-logs image
+
+docs-logs: $(VENV)/.dev ## bring docs/logs.md up to date with the code
+	@$(PY) -m tools.logs
+
+image: $(VENV)/.run ## the container image without a registry, as build/edgesched.tar (root)
+	@tools/image.sh

@@ -98,6 +98,12 @@ TROUBLES: Final[tuple[Trouble, ...]] = (
         "bring the broker back: the oldest events are being dropped",
         cleared_by=("outbox.back",),
     ),
+    Trouble(
+        "outbox.lost",
+        "events were lost",
+        "they waited too long or were too many; nothing is to be done but to bring the broker back",
+        lasts_s=24 * HOUR_S,
+    ),
     Trouble("outbox.refused", "events were refused", "see the error; they are not sent again", lasts_s=HOUR_S),
     Trouble(
         "scoreboard.unavailable",
@@ -142,12 +148,29 @@ TROUBLES: Final[tuple[Trouble, ...]] = (
         "state.unavailable",
         "the state cannot be written",
         "free some space in the state directory: df -h, journalctl --vacuum-size=100M; launches wait meanwhile",
-        cleared_by=("state.back", "state.available"),
+        cleared_by=("state.back",),
     ),
     Trouble(
         "state.corrupt",
         "the state file was damaged",
         "nothing is to be done: it was set aside, and goals and pods were read again; check the disk",
+    ),
+    Trouble(
+        "windows.evicted",
+        "rules read more measurements than there is memory for",
+        "shorten since= in the rules of the busiest sensors; the oldest samples are not counted meanwhile",
+        lasts_s=HOUR_S,
+    ),
+    Trouble(
+        "agent.superseded",
+        "another agent took over this node",
+        "stop one of the two; kubectl -n ses get leases names the holder",
+    ),
+    Trouble(
+        "lease.off",
+        "nothing keeps a second agent from acting",
+        _ROLES,
+        cleared_by=("lease.held",),
     ),
     Trouble(
         "goals.no_source",
@@ -232,6 +255,12 @@ TROUBLES: Final[tuple[Trouble, ...]] = (
     Trouble(
         "plugin.failed",
         "it fails",
+        "read its last words in edgesched explain, mend the plugin or its arguments; it is tried again by itself",
+        of_plugin=True,
+    ),
+    Trouble(
+        "plugin.failing",
+        "it fails again and again",
         "read its last words in edgesched explain, mend the plugin or its arguments; it is tried again by itself",
         of_plugin=True,
     ),

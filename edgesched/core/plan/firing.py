@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from edgesched.core.model import NS_PER_S
+from edgesched.core.model import HOUR_NS, NS_PER_S
 from edgesched.core.plan import criteria
 from edgesched.core.plan.announce import log, publish_value, say, say_run, tell
 from edgesched.core.plan.criteria import UNTIL
@@ -87,6 +87,18 @@ def _remember(turn: Turn, rule: RuleState, verdict: Any) -> None:
             {"job": rule.job_id, "rule": rule.rule.text, "reason": verdict.reason},
             level="warning",
         )
+    elif verdict.value is None and not verdict.error and (before is None or before.value is not None):
+        _tell_unknown(turn, rule, verdict)
+
+
+def _tell_unknown(turn: Turn, rule: RuleState, verdict: Any) -> None:
+    """Log that a rule became unknown, once an hour at most: a sensor that comes and goes makes it so often."""
+    boot_ns = turn.now.boot_ns
+    if rule.told_unknown_boot_ns is not None and boot_ns < rule.told_unknown_boot_ns + HOUR_NS:
+        return
+    rule.told_unknown_boot_ns = boot_ns
+    fields = {"job": rule.job_id, "plugin": rule.rule.object, "rule": rule.rule.text, "reason": verdict.reason}
+    log(turn, "rule.unknown", fields)
 
 
 def _held(turn: Turn, rule: RuleState) -> bool:

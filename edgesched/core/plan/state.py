@@ -165,7 +165,8 @@ class RuleState:
     `order`: by job, then by place in the job. `verdict`: the last one. `known`: the last one that was not unknown.
     `true_since`: when the present spell of true began. `acted_boot_ns`: when a publish rule last acted. `blocked`:
     open slots that a gate holds back, with the gate. `is_cron`: it schedules and is nothing but a `cronjob()`; the
-    latest slot that was looked at is `looked_at_ns`, and `expected_ns` follows it.
+    latest slot that was looked at is `looked_at_ns`, and `expected_ns` follows it. `told_unknown_boot_ns`: when the log
+    last said that it became unknown.
     """
 
     rule_id: int
@@ -182,6 +183,7 @@ class RuleState:
     acted_value: str | None = None
     blocked: dict[Slot, str] = field(default_factory=dict)
     fired: int = 0
+    told_unknown_boot_ns: int | None = None
     is_cron: bool = False
     grace_s: float = 0.0
     looked_at_ns: int | None = None

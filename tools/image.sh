@@ -1,0 +1,32 @@
+#!/bin/bash
+# image.sh [ARCHIVE]   builds the container image localhost/edgesched:test without a registry, and writes it as a docker
+# archive (build/edgesched.tar). The base is Debian's own python3, made by debootstrap once per machine. Needs root.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+archive=${1:-build/edgesched.tar}
+cache=${EDGESCHED_CACHE:-$HOME/.cache/edgesched}
+base=localhost/edgesched-base:bookworm
+export CONTAINERS_CONF=$PWD/deploy/podman.conf
+
+tools/apt.sh debootstrap podman runc
+mkdir -p build "$cache"
+if [ ! -e "$cache/base.tar" ]; then
+  echo "making the base image" >&2
+  work=$(mktemp -d "$cache/base.XXXXXX")
+  trap 'rm -rf "$work"' EXIT
+  mirror=$(grep -rhoE 'https?://[^ ]+/debian/?' /etc/apt/sources.list /etc/apt/sources.list.d 2>/dev/null | grep -v snapshot | head -1 || true)
+  debootstrap --variant=minbase --include=python3,python3-venv,ca-certificates bookworm "$work/root" \
+    "${mirror:-http://deb.debian.org/debian}" >"$cache/base.log" 2>&1 || { tail -5 "$cache/base.log" >&2; exit 1; }
+  rm -rf "$work"/root/var/cache/apt/* "$work"/root/var/lib/apt/lists/* "$work"/root/usr/share/{doc,man,locale}/*
+  tar -C "$work/root" --exclude=./dev -cf "$cache/base.tar.new" .
+  mv "$cache/base.tar.new" "$cache/base.tar"
+fi
+podman image exists $base || podman import -q "$cache/base.tar" $base >/dev/null
+
+echo "making the image" >&2
+rm -rf build/wheels
+.venv/bin/python -m pip wheel -qq --disable-pip-version-check -w build/wheels -c requirements/constraints.txt '.[amqp]'
+podman build -q -f deploy/Containerfile --network none --build-arg BASE=$base -t localhost/edgesched:test . >/dev/null
+rm -f "$archive"
+podman save -q --format docker-archive -o "$archive" localhost/edgesched:test
+podman image inspect --format '{{.Size}}' localhost/edgesched:test | awk '{ printf "localhost/edgesched:test, %.0f MB\n", $1 / 1e6 }'
