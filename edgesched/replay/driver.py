@@ -141,6 +141,7 @@ class _Driver:
 
     def _do(self, effect: Effect) -> None:
         if isinstance(effect, LaunchPod):
+            self.story.launched(effect.order.run_id, self._now_ns)
             self._lives.launch(effect, self._now_ns)
         elif isinstance(effect, DeletePod):
             self._lives.delete(effect, self._now_ns)

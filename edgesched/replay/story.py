@@ -103,6 +103,13 @@ class Story:
         elif effect.event in ("rule.error", "rule.refused"):
             self.problems.append(f"{_text(fields, 'rule')}: {_text(fields, 'reason')}")
 
+    def launched(self, run_id: str, now_ns: int) -> None:
+        """The pod of a run was asked for."""
+        firing = self._runs.get(run_id)
+        if firing is not None:
+            firing.launched_ns = now_ns
+            firing.outcome = "running"
+
     def watch(self, rules: Iterable[RuleState], now_ns: int) -> None:
         """Look at the verdicts after a step."""
         for rule in rules:
@@ -153,10 +160,7 @@ class Story:
             if what == "failed":
                 self.problems.append(f"{_text(fields, 'plugin_name')}: {_text(fields, 'reason')}")
             return
-        if what == "selected":
-            firing.launched_ns = now_ns
-            firing.outcome = "running"
-        elif what in ("complete", "failed", "missed"):
+        if what in ("complete", "failed", "missed"):
             firing.ended_ns = now_ns
             firing.outcome = "completed" if what == "complete" else what
             firing.reason = _text(fields, "reason")
