@@ -58,6 +58,6 @@ def _simulate(config: Config, sink: log.LogSink) -> int:
     url = cluster.start()
     try:
         log.notice("cluster.embedded", url=url)
-        return _serve(dataclasses.replace(config, kube_server=url, in_cluster=False), sink)
+        return _serve(dataclasses.replace(config, kube_server=url, in_cluster=False, lease=False), sink)
     finally:
         cluster.stop()

@@ -98,6 +98,7 @@ def _start(arguments: Namespace, jobs: list[Path], vsn: str, parts: ExitStack) -
     parts.callback(cluster.stop)
 
     flags = ["--node", vsn, "--kube-server", url, "--mqtt-uri", mqtt_uri, "--http-listen", "127.0.0.1:0", "--wes=false"]
+    flags.append("--lease=false")
     config = load_config([*flags, *(f"--job={path}" for path in jobs)])
     hooks = Parts(clock=clock, received=narrator.received, decided=narrator.decided, sent=narrator.sent)
     agent = build(config, notice=notice, parts=hooks)

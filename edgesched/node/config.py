@@ -61,6 +61,7 @@ class Config:
     in_cluster: bool
     kube_server: str
     wes: bool
+    lease: bool
     kube_workers: int
     simulate: bool
     goalstream_url: str

@@ -93,26 +93,34 @@ class Engine(Generic[State]):
         self._settled = hooks.settled
         self._decided = hooks.decided
         self._pause_s = 0.0
+        # held by the one thread that may touch the state
+        self._owner = threading.Lock()
         self._questions: queue.SimpleQueue[Callable[[State, Instant], None]] = queue.SimpleQueue()
         self.broken: InvariantError | None = None
         self.steps = 0
 
     def run(self, stop: threading.Event, beat: Callable[[], None]) -> None:
         """Serve until `stop` is set and the mailbox is empty. Raises InvariantError."""
-        while True:
-            beat()
-            batch = self._mailbox.take(0.0 if stop.is_set() else self._wait_s())
-            if stop.is_set() and not batch:
-                return
-            self._turn(batch)
-            self._answer_questions()
+        with self._owner:
+            while True:
+                beat()
+                batch = self._mailbox.take(0.0 if stop.is_set() else self._wait_s())
+                if stop.is_set() and not batch:
+                    return
+                self._turn(batch)
+                self._answer_questions()
 
     def ask(self, question: Callable[[State, Instant], Answer], timeout_s: float = 2.0) -> Answer:
         """Let the engine thread read the state between two batches; for status and `explain`.
 
         `question` must only read, and be quick. Raises TimeoutError when the engine is busy, else what `question`
-        raises.
+        raises. While the engine does not run the one who asks reads by himself.
         """
+        if self._owner.acquire(blocking=False):
+            try:
+                return question(self._state, self._clock.now())
+            finally:
+                self._owner.release()
         answer: Future[Answer] = Future()
 
         def put_answer(state: State, now: Instant) -> None:

@@ -8,6 +8,7 @@ stops, what came in is decided and carried out for at most 5 s, then the process
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -25,6 +26,7 @@ from edgesched.node.alarms import Alarms
 from edgesched.node.clockwatch import ClockWatch
 from edgesched.node.config import Config
 from edgesched.node.connections import Connections
+from edgesched.node.control import ControlSocket
 from edgesched.node.dispatch import Dispatcher
 from edgesched.node.engine import Engine, Hooks, Planner
 from edgesched.node.http import HttpServer
@@ -35,10 +37,14 @@ from edgesched.node.signals import StopSignals
 from edgesched.node.status import Pages
 from edgesched.node.supervisor import Supervisor
 from edgesched.node.systemd import Notifier
+from edgesched.node.tenure import Tenure, TenuredPods, identity
 from edgesched.node.wiring import Cluster
 from edgesched.ports import Clock, EventPublisher, MeasurementSource, Notice, Scoreboard, Source
 
 EXIT_BROKEN: Final = 70
+EXIT_SUPERSEDED: Final = 75
+LEASE_LIMIT_S: Final = 60.0
+"""Between two looks at the lease lie a pause and up to four requests that time out."""
 BUILT_NS: Final = 1_793_491_200 * NS_PER_S
 """2026-11-01: a wall clock before this has not been set since the power came back."""
 TICK_S: Final = 1.0
@@ -78,12 +84,16 @@ class Agent:
         self.mailbox = Mailbox(config.measurement_limit, received=parts.received)
         self.supervisor = Supervisor(notice)
         emit = self.mailbox.put
-        self.goal_sources = parts.goal_sources or wiring.goal_sources(config, emit, notice)
+        name = identity(None if self.durable is None else self.durable.folder)
+        self.cluster = parts.cluster or wiring.cluster(config, emit, self.clock, notice, identity=name)
+        self.goal_sources = parts.goal_sources or wiring.goal_sources(
+            config, wiring.copying(emit, self.cluster.copy_goals), notice
+        )
         self.measurements = parts.measurements or wiring.measurements(config, emit, self.clock, notice)
-        self.cluster = parts.cluster or wiring.cluster(config, emit, notice)
+        self.tenure = None if self.cluster.lease is None else Tenure(self.cluster.lease, self._begin, notice)
         publisher = parts.publisher or wiring.publisher(config, notice)
         self.dispatcher = Dispatcher(
-            pods=self.cluster.pods,
+            pods=self.cluster.pods if self.tenure is None else TenuredPods(self.cluster.pods, self.tenure),
             publisher=publisher,
             scoreboard=parts.scoreboard or wiring.scoreboard(config),
             answer=emit,
@@ -112,10 +122,32 @@ class Agent:
             self.http = HttpServer(config.http_listen, config.http_token, Pages(self))
         self.peers = Connections(self._peers(), self.clock)
         self.notifier = Notifier(os.environ)
-        self._register()
+        self._ending = threading.Lock()
+        self._ended = False
 
     def start(self) -> None:
-        """Start all threads."""
+        """Start; only what answers over HTTP while another agent acts for this node."""
+        add = self.supervisor.add
+        if self.http is not None:
+            add("http", self.http.run, nudge=self.http.nudge, at_once=True)
+        sentinel = Sentinel(self.supervisor, self.peers, self.notifier, self.sentence)
+        add("sentinel", sentinel.run, at_once=True)
+        if self.tenure is None:
+            self._begin()
+        else:
+            self.tenure.start()
+            add("lease", self.tenure.run, phase="last", limit_s=LEASE_LIMIT_S, at_once=True)
+            if self.tenure.waits_for:
+                self.notice("agent.standby", vsn=self.config.vsn, holder=self.tenure.waits_for, http=self._address())
+        self.notifier.ready()
+
+    def _begin(self) -> None:
+        """Start all other threads: nobody else acts for this node."""
+        with self._ending:
+            if not self._ended:
+                self._begin_once()
+
+    def _begin_once(self) -> None:
         newest_ns = BUILT_NS if self.durable is None else max(BUILT_NS, self.durable.newest_ns)
         trusted = clock_trusted(self.started.ts_ns, newest_known_ns=newest_ns)
         if not trusted:
@@ -123,14 +155,20 @@ class Agent:
         if self.durable is not None:
             self.dispatcher.dispatch(self.durable.owed)
         self.mailbox.put(Booted(boot_id(), clock_trusted=trusted))
+        self._register()
         self.supervisor.start()
-        http = f"{self.http.host}:{self.http.port}" if self.http is not None else "off"
-        self.notifier.ready()
-        self.notice("agent.started", version=__version__, vsn=self.config.vsn, cluster=self.config.cluster, http=http)
+        self.notice(
+            "agent.started", version=__version__, vsn=self.config.vsn, cluster=self.config.cluster, http=self._address()
+        )
+
+    def _address(self) -> str:
+        return f"{self.http.host}:{self.http.port}" if self.http is not None else "off"
 
     def stop(self) -> bool:
-        """Stop in order: intake, engine, outlets; return whether all threads ended in time."""
+        """Stop in order: intake, engine, outlets, lease; return whether all threads ended in time."""
         self.notifier.stopping()
+        with self._ending:
+            self._ended = True
         ended = self.supervisor.stop()
         if self.http is not None:
             self.http.close()
@@ -148,12 +186,25 @@ class Agent:
                     tick()
                 if self.supervisor.broken.is_set():
                     return EXIT_BROKEN
+                if self.tenure is not None and self.tenure.superseded:
+                    return self._give_way(self.tenure.superseded)
             self.notice("agent.stopping", signal=name)
             self.stop()
         return 0
 
+    def _give_way(self, holder: str) -> int:
+        """End, because another agent acts for this node; what we know of its runs is not true any more."""
+        self.notice(
+            "agent.superseded", level="error", holder=holder,
+            hint="only one agent may run for a node; started again, this one waits for the other",
+        )  # fmt: skip
+        self.stop()
+        return EXIT_SUPERSEDED
+
     def not_ready(self) -> list[str]:
         """Return what the agent still waits for before it can do its work."""
+        if self.tenure is not None and self.tenure.waits_for:
+            return [f"the lease of this node, held by {self.tenure.waits_for}"]
         named: dict[SourceKind, bool] = {
             "files": bool(self.config.jobs),
             "stream": bool(self.config.goalstream_url),
@@ -214,14 +265,14 @@ class Agent:
         for name, source in {**self.goal_sources, **self.cluster.more, **sources}.items():
             if source is not None:
                 add(name, source.run)
-        if self.http is not None:
-            add("http", self.http.run, nudge=self.http.nudge)
+        if self.config.state_dir is not None:
+            control = ControlSocket(self.config.state_dir, self.mailbox.put, self.engine.ask, self.notice)
+            add("control", control.run)
         add("engine", self.engine.run, phase="engine", nudge=self.mailbox.wake)
         self.dispatcher.register(self.supervisor)
         if self.durable is not None:
             self.dispatcher.board.delivered = self.durable.committer.shown
             self.durable.register(self.supervisor, self.engine, snapshot_every_s=self.config.snapshot_every)
-        add("sentinel", Sentinel(self.supervisor, self.peers, self.notifier, self.sentence).run)
 
     def _subscribe(self, state: NodeState) -> None:
         """Listen to the measurements that the rules in force need."""

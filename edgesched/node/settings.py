@@ -98,6 +98,14 @@ NODE_SETTINGS: Final[tuple[Setting, ...]] = (
         "wes",
         switch=True,
     ),
+    _plain(
+        "lease",
+        parsing.boolean,
+        True,
+        "act only while holding the node's Lease, so that two agents of one node never act both",
+        "lease",
+        switch=True,
+    ),
     _plain("kube_workers", parsing.whole(1, 32), 4, "requests to the cluster at a time", "kubeWorkers"),
     Setting(
         "simulate",

@@ -5,8 +5,9 @@ after a growing pause. Liveness is the age of the last heartbeat, never what a l
 client whose thread has died still says `connected`.
 
 Threads stop in phases: `intake` first (nothing new comes in), then `engine` (what came in is decided), then `outlet`
-(what was decided is carried out). Phases together have `DRAIN_S`; a thread that does not end within it is left behind,
-named in the log, and ends with the process, because all threads are daemons.
+(what was decided is carried out), then `last` (what all of it rested on is let go). Phases together have `DRAIN_S`; a
+thread that does not end within it is left behind, named in the log, and ends with the process, because all threads are
+daemons.
 """
 
 from __future__ import annotations
@@ -27,8 +28,8 @@ RESTART_LONGEST_S: Final = 30.0
 HEALTHY_S: Final = 60.0
 """A thread that ran this long before it failed starts again with the shortest pause."""
 
-Phase = Literal["intake", "engine", "outlet"]
-PHASES: Final[tuple[Phase, ...]] = ("intake", "engine", "outlet")
+Phase = Literal["intake", "engine", "outlet", "last"]
+PHASES: Final[tuple[Phase, ...]] = ("intake", "engine", "outlet", "last")
 
 Run = Callable[[threading.Event, Callable[[], None]], None]
 
@@ -63,14 +64,16 @@ class Supervisor:
         phase: Phase = "intake",
         limit_s: float = 30.0,
         nudge: Callable[[], None] | None = None,
+        at_once: bool = False,
     ) -> None:
         """Register a thread.
 
         `limit_s`: the age of its heartbeat at which it counts as stuck. `nudge`: wakes it so that it looks at `stop`.
+        `at_once`: start it now and not with the others.
         """
         member = _Member(name, run, phase, limit_s, time.monotonic(), nudge)
         self._members.append(member)
-        if self._started:
+        if self._started or at_once:
             self._start(member)
 
     def start(self) -> None:
@@ -78,7 +81,7 @@ class Supervisor:
         self._started = True
         for phase in reversed(PHASES):
             for member in self._members:
-                if member.phase == phase:
+                if member.phase == phase and member.thread is None:
                     self._start(member)
 
     def stop(self, drain_s: float = DRAIN_S) -> bool:

@@ -7,12 +7,14 @@ the edge stack reads them; measurements are heard from both.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from edgesched.adapters.goalfiles import GoalFiles
 from edgesched.adapters.scoreboard import MemoryScoreboard, RedisScoreboard
+from edgesched.core.model import ScienceGoal
+from edgesched.core.plan.events import Event, GoalsReceived
 from edgesched.core.plan.settings import PlanSettings
 from edgesched.errors import ConfigError
 from edgesched.node.config import Config
@@ -20,27 +22,46 @@ from edgesched.ports import Clock, Emit, EventPublisher, MeasurementSource, Noti
 
 if TYPE_CHECKING:
     from edgesched.adapters.amqp import AmqpSettings
+    from edgesched.adapters.kube import KubeLease
     from edgesched.adapters.mqtt import MqttSettings
     from edgesched.node.durable import Durable
 
 
 @dataclass(frozen=True, slots=True)
 class Cluster:
-    """The parts that speak to Kubernetes. `more`: further sources by thread name."""
+    """The parts that speak to Kubernetes.
+
+    `more`: further sources by thread name. `lease`: who may act for the node; None: nobody else does. `copy_goals`: has
+    the goals of the stream written into the cluster.
+    """
 
     pods: PodRunner
     watch: Source | None = None
     more: dict[str, Source] = field(default_factory=dict)
+    lease: KubeLease | None = None
+    copy_goals: Callable[[Iterable[ScienceGoal]], None] | None = None
 
 
-def cluster(config: Config, emit: Emit, notice: Notice) -> Cluster:
-    """Make who creates pods and who follows them. Raises ConfigError when no cluster can be named."""
+def cluster(config: Config, emit: Emit, clock: Clock, notice: Notice, *, identity: str) -> Cluster:
+    """Make who creates pods and who follows them. Raises ConfigError when no cluster can be named.
+
+    `identity`: names this agent among those of its node.
+    """
     if config.cluster == "kubeconfig" and not config.kubeconfig.is_file():
         raise ConfigError(
             f"no cluster: {config.kubeconfig} does not exist",
             hint="name one with --kubeconfig FILE, --in-cluster or --kube-server URL, or try --simulate",
         )
-    from edgesched.adapters.kube import KubeApi, KubeBootstrap, KubeGoals, KubePods, KubeTarget, KubeWatch
+    from edgesched.adapters.kube import (
+        KubeApi,
+        KubeBootstrap,
+        KubeGoalCopy,
+        KubeGoals,
+        KubeLease,
+        KubePods,
+        KubeTarget,
+        KubeWatch,
+    )
 
     target = KubeTarget(
         server=config.kube_server,
@@ -52,8 +73,30 @@ def cluster(config: Config, emit: Emit, notice: Notice) -> Cluster:
     more: dict[str, Source] = {"kube-goals": KubeGoals(api, namespace=namespace, emit=emit, notice=notice)}
     if config.wes:
         more["kube-bootstrap"] = KubeBootstrap(api, config.pods, notice=notice)
-    watch = KubeWatch(api, namespace=namespace, emit=emit, notice=notice)
-    return Cluster(KubePods(api, config.pods), watch, more)
+    copy = KubeGoalCopy(api, namespace=namespace, notice=notice) if config.goalstream_url else None
+    if copy is not None:
+        more["kube-goal-copy"] = copy
+    lease = KubeLease(api, namespace=namespace, vsn=config.vsn, identity=identity, clock=clock, notice=notice)
+    return Cluster(
+        KubePods(api, config.pods),
+        KubeWatch(api, namespace=namespace, emit=emit, notice=notice),
+        more,
+        lease if config.lease else None,
+        None if copy is None else copy.put,
+    )
+
+
+def copying(emit: Emit, copy_goals: Callable[[Iterable[ScienceGoal]], None] | None) -> Emit:
+    """Return an emit that also has the stream's goals copied into the cluster."""
+    if copy_goals is None:
+        return emit
+
+    def tell(event: Event) -> None:
+        emit(event)
+        if isinstance(event, GoalsReceived) and event.source == "stream":
+            copy_goals(event.goals)
+
+    return tell
 
 
 def measurements(config: Config, emit: Emit, clock: Clock, notice: Notice) -> MeasurementSource | None:

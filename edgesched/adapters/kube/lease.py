@@ -41,11 +41,15 @@ class LeaseTiming:
 
 @dataclass(frozen=True, slots=True)
 class LeaseState:
-    """`held`: we may act. `holder`: who holds the lease, empty when unknown. `error`: why it is unknown."""
+    """`held`: we may act. `holder`: who holds the lease, empty when unknown. `error`: why it is unknown.
+
+    `forbidden`: it is unknown because we may not read or write leases.
+    """
 
     held: bool = False
     holder: str = ""
     error: str = ""
+    forbidden: bool = False
 
 
 class KubeLease:
@@ -54,6 +58,8 @@ class KubeLease:
     Args:
         identity: names this agent, kept over restarts; shown to the operator of a second one.
         changed: called on each change of state, on the lease's thread.
+
+    `name`: that of the Lease object.
     """
 
     def __init__(
@@ -62,11 +68,11 @@ class KubeLease:
     ) -> None:  # fmt: skip
         self._api = api
         self._collection = LEASES.format(namespace=namespace)
-        self._name = f"edgesched-{re.sub(r'[^a-z0-9-]', '-', vsn.lower())}"
+        self.name = f"edgesched-{re.sub(r'[^a-z0-9-]', '-', vsn.lower())}"
         self._identity = identity
         self._clock = clock
         self._notice = notice
-        self._changed = changed
+        self.changed = changed
         self._timing = timing or LeaseTiming()
         self._state = LeaseState()
         self._held_until_s = 0.0
@@ -94,10 +100,11 @@ class KubeLease:
         try:
             holder = self._take() or self._take()
             if not holder:
-                raise KubeUnavailableError(f"others write lease {self._name} at the same time")
+                raise KubeUnavailableError(f"others write lease {self.name} at the same time")
         except (KubeUnavailableError, KubeRefusedError) as error:
             self._seen = None
-            self._set(LeaseState(held=self.state.held, holder=self.state.holder, error=str(error)))
+            forbidden = isinstance(error, KubeRefusedError) and error.status in {401, 403}
+            self._set(LeaseState(self.state.held, self.state.holder, str(error), forbidden))
             return self.state
         if holder == self._identity:
             self._held_until_s = asked_s + self._timing.duration_s
@@ -109,19 +116,19 @@ class KubeLease:
         if not self.state.held:
             return
         try:
-            lease = self._api.get(f"{self._collection}/{self._name}")
+            lease = self._api.get(f"{self._collection}/{self.name}")
             spec = _spec(lease)
             if spec.get("holderIdentity") == self._identity:
                 lease["spec"] = {**spec, "holderIdentity": "", "renewTime": self._now()}
-                self._api.replace(f"{self._collection}/{self._name}", lease)
+                self._api.replace(f"{self._collection}/{self.name}", lease)
         except (KubeUnavailableError, KubeRefusedError) as error:
-            self._notice("lease.kept", level="warning", lease=self._name, error=str(error))
+            self._notice("lease.kept", level="warning", lease=self.name, error=str(error))
         self._set(LeaseState())
 
     def _take(self) -> str:
         """Take or renew the lease where that is allowed; return its holder afterwards."""
         try:
-            lease = self._api.get(f"{self._collection}/{self._name}")
+            lease = self._api.get(f"{self._collection}/{self.name}")
         except KubeRefusedError as error:
             if error.status != 404:
                 raise
@@ -158,9 +165,9 @@ class KubeLease:
         try:
             if lease is None:
                 kind = {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease"}
-                self._api.create(self._collection, {**kind, "metadata": {"name": self._name}, "spec": spec})
+                self._api.create(self._collection, {**kind, "metadata": {"name": self.name}, "spec": spec})
             else:
-                self._api.replace(f"{self._collection}/{self._name}", {**lease, "spec": spec})
+                self._api.replace(f"{self._collection}/{self.name}", {**lease, "spec": spec})
         except KubeRefusedError as error:
             if error.status != 409:
                 raise
@@ -172,18 +179,18 @@ class KubeLease:
         if state == before:
             return
         if state.held and not before.held:
-            self._notice("lease.held", lease=self._name, identity=self._identity)
+            self._notice("lease.held", lease=self.name, identity=self._identity)
         elif before.held and not state.held and state != LeaseState():
-            self._notice("lease.lost", level="error", lease=self._name, holder=state.holder, error=state.error)
+            self._notice("lease.lost", level="error", lease=self.name, holder=state.holder, error=state.error)
         elif state.holder and not state.held and state.holder != before.holder:
             self._notice(
-                "lease.waiting", level="warning", lease=self._name, holder=state.holder,
+                "lease.waiting", level="warning", lease=self.name, holder=state.holder,
                 hint="only one agent may run for a node: stop the other one, or this one",
             )  # fmt: skip
         elif state.error and not before.error:
-            self._notice("lease.unknown", level="warning", lease=self._name, error=state.error)
-        if self._changed is not None:
-            self._changed(state)
+            self._notice("lease.unknown", level="warning", lease=self.name, error=state.error)
+        if self.changed is not None:
+            self.changed(state)
 
     def _now(self) -> str:
         moment = _EPOCH + timedelta(microseconds=self._clock.now().ts_ns // 1000)

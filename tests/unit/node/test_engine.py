@@ -190,20 +190,43 @@ def test_stop_decides_on_what_has_come_in() -> None:
 def test_questions_are_answered_between_steps_and_errors_go_to_the_asker() -> None:
     """`ask` reads the state in the engine's thread; an error in the question hurts only who asked."""
     bench = Bench()
+    bench.mailbox.put(Booted("a"))
     with bench:
+        wait_until(lambda: bench.state.heard)
         thread_name = bench.engine.ask(lambda state, now: threading.current_thread().name)
         assert thread_name == bench.thread.name
         with pytest.raises(ZeroDivisionError):
             bench.engine.ask(lambda state, now: 1 // 0)
-        bench.mailbox.put(Booted("a"))
-        wait_until(lambda: bench.state.heard)
+        bench.mailbox.put(Booted("b"))
+        wait_until(lambda: len(bench.state.heard) == 2)
 
 
 def test_ask_gives_up_when_the_engine_does_not_answer() -> None:
-    """A reader is not held for ever by an engine that does not run."""
+    """A reader is not held for ever by an engine that is busy."""
     bench = Bench()
-    with pytest.raises(TimeoutError):
-        bench.engine.ask(lambda state, now: 1, timeout_s=0.05)
+    busy, go_on = threading.Event(), threading.Event()
+
+    def think(_event: Event) -> None:
+        busy.set()
+        go_on.wait(10)
+
+    bench.react = think
+    bench.mailbox.put(Booted("a"))
+    with bench:
+        assert busy.wait(10)
+        with pytest.raises(TimeoutError):
+            bench.engine.ask(lambda state, now: 1, timeout_s=0.05)
+        go_on.set()
+
+
+def test_the_state_of_an_engine_that_does_not_run_can_be_read() -> None:
+    """An agent that waits for another one can still say what it knows, before and after the engine's time."""
+    bench = Bench()
+    assert bench.engine.ask(lambda state, now: len(state.heard)) == 0
+    with bench:
+        bench.mailbox.put(Booted("a"))
+        wait_until(lambda: bench.state.heard)
+    assert bench.engine.ask(lambda state, now: len(state.heard)) == 1
 
 
 def test_settled_is_called_for_control_events_only() -> None:
