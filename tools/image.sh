@@ -24,8 +24,15 @@ fi
 podman image exists $base || podman import -q "$cache/base.tar" $base >/dev/null
 
 echo "making the image" >&2
-rm -rf build/wheels
-.venv/bin/python -m pip wheel -qq --disable-pip-version-check -w build/wheels -c requirements/constraints.txt '.[amqp]'
+pip_wheel=(.venv/bin/python -m pip wheel -qq --disable-pip-version-check -w build/wheels -c requirements/constraints.txt)
+if [ ! -e build/wheels/.all ] || [ -n "$(find pyproject.toml requirements -newer build/wheels/.all)" ]; then
+  rm -rf build/wheels
+  "${pip_wheel[@]}" '.[amqp]'
+  touch build/wheels/.all
+else
+  rm -f build/wheels/edgesched-*
+  "${pip_wheel[@]}" --no-deps --no-build-isolation .
+fi
 podman build -q -f deploy/Containerfile --network none --build-arg BASE=$base -t localhost/edgesched:test . >/dev/null
 rm -f "$archive"
 podman save -q --format docker-archive -o "$archive" localhost/edgesched:test

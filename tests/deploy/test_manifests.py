@@ -92,6 +92,17 @@ def test_pods_have_no_rights_on_the_machine(name: str) -> None:
             assert not container["image"].endswith(":latest")
 
 
+@pytest.mark.parametrize("name", ["base", "overlays/k3s", "overlays/test-node", "overlays/cloud"])
+def test_pods_find_what_they_mount(name: str) -> None:
+    """Every claim and ConfigMap that a pod mounts is in the same build, and no volume is of two kinds."""
+    claims = {each["metadata"]["name"] for each in of_kind(name, "PersistentVolumeClaim")}
+    maps = {each["metadata"]["name"] for each in of_kind(name, "ConfigMap")}
+    for volume in [volume for pod in pods(name) for volume in pod["volumes"]]:
+        assert len(volume) == 2, volume
+        assert volume.get("persistentVolumeClaim", {}).get("claimName", "") in {"", *claims}
+        assert volume.get("configMap", {}).get("name", "") in {"", *maps}
+
+
 def test_only_the_test_node_uses_the_host_network() -> None:
     """The overlay for a cluster without kube-proxy is the only exception."""
     uses = {name: any(pod.get("hostNetwork") for pod in pods(name)) for name in BUILDS}
