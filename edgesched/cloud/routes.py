@@ -73,7 +73,9 @@ def all_routes(jobs: JobsApi, nodes: NodesApi, query: QueryApi, plain: PlainApi,
         Route(
             "GET", "/jobs/{id}/live", pages.live_job, "changes of a job", answer="text/event-stream", refusals=(404,)
         ),
-        Route("GET", "/static/{file}", pages.static, "files of the pages", answer="text/css", refusals=(404,)),
+        Route("GET", "/static/style.css", pages.static, "style of the pages", answer="text/css"),
+        Route("GET", "/static/live.js", pages.static, "script of the pages", answer="text/javascript"),
+        Route("GET", "/static/icon.svg", pages.static, "icon of the pages", answer="image/svg+xml"),
         Route("GET", f"{API}/openapi.json", plain.document, "this document", answer="Any"),
         Route(
             "GET", f"{API}/create", jobs.create_by_name, "make an empty job", "user",

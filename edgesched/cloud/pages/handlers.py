@@ -94,10 +94,8 @@ class Pages:
         return response
 
     async def static(self, request: web.Request) -> web.Response:
-        """`GET /static/{file}`: the style and the script."""
-        name = request.match_info["file"]
-        if name not in self._static:
-            raise ApiError(404, "no such file")
+        """`GET /static/...`: style, script and icon."""
+        name = request.path.rpartition("/")[2]
         return web.Response(body=self._static[name], content_type=STATIC[name], charset="utf-8", headers=SECURITY)
 
 
