@@ -31,7 +31,7 @@ if [ ! -e build/wheels/.all ] || [ -n "$(find pyproject.toml requirements -newer
   touch build/wheels/.all
 else
   rm -f build/wheels/edgesched-*
-  "${pip_wheel[@]}" --no-deps --no-build-isolation .
+  "${pip_wheel[@]}" --no-deps .
 fi
 podman build -q -f deploy/Containerfile --network none --build-arg BASE=$base -t localhost/edgesched:test . >/dev/null
 rm -f "$archive"
