@@ -134,6 +134,9 @@ def _remove(turn: Turn, job: JobState) -> None:
     job.plugins = {}
     del state.jobs[job.job_id]
     for plugin in plugins:
+        if job.completed and plugin.active is not None:
+            # the cloud drops a job that is done; what it started may end by itself
+            continue
         _end_plugin(turn, plugin)
     say(turn, "goal.removed", _fields(job))
 

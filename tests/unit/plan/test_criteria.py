@@ -87,3 +87,18 @@ def test_what_cannot_be_enforced_is_a_warning(node: Driver) -> None:
     effects = node.start(with_criteria("Repeat(3)"))
     assert launches(effects) == ["p"]
     assert reports(effects, "criterion.not_enforced")[0]["criterion"] == "Repeat(3)"
+
+
+def test_runs_of_a_completed_job_end_by_themselves_when_the_cloud_drops_it(node: Driver) -> None:
+    """The cloud forgets a completed job at once; its last pod is let out, and the plugin is forgotten with it."""
+    (run,) = run_ids(node.start(with_criteria("WallClock(30s)")))
+    node.created(run)
+    node.runs(run)
+    assert "goal.completed" in events(node.advance(31.0))
+    effects = node.goals()
+    assert "goal.removed" in events(effects)
+    assert deletions(effects) == []
+    node.at = 40.0
+    assert "plugin.complete" in events(node.ends(run))
+    node.vanishes(run)
+    assert node.state.plugins == {}
