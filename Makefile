@@ -35,7 +35,7 @@ run: $(VENV)/.run ## run the main job on embedded defaults (Ctrl-C ends it)
 	@$(BIN)/edgesched standalone --job examples/tutorial/myjob.yaml --job examples/tutorial/rain.yaml $(ARGS)
 
 test: $(VENV)/.dev ## lint, types, layers and all tests that need no root
-	@tools/apt.sh mosquitto openssl redis-server systemd
+	@tools/apt.sh mosquitto mosquitto-clients openssl redis-server systemd
 	@$(MAKE) --no-print-directory lint type layers unit
 
 unit:
