@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from typing import Final, Generic, TypeVar
 
 from edgesched.core.model import NS_PER_S, Instant
+from edgesched.core.plan.clock import CLOCK_STEP_NS
 from edgesched.core.plan.effects import Effect
 from edgesched.core.plan.events import Event, Measured, Woke
 from edgesched.errors import InvariantError
@@ -93,6 +94,7 @@ class Engine(Generic[State]):
         self._settled = hooks.settled
         self._decided = hooks.decided
         self._pause_s = 0.0
+        self._offset_ns: int | None = None
         # held by the one thread that may touch the state
         self._owner = threading.Lock()
         self._questions: queue.SimpleQueue[Callable[[State, Instant], None]] = queue.SimpleQueue()
@@ -152,6 +154,9 @@ class Engine(Generic[State]):
         now = self._clock.now()
         deadline_ns = self._next_deadline(self._state)
         due = deadline_ns is not None and deadline_ns <= now.ts_ns
+        if not batch and self._was_set(now):
+            # deadlines are wall time: a clock that was set back an hour would put all of them off by an hour
+            due = True
         effects: list[Effect] = []
         for event in batch:
             effects += self._decide(event, now)
@@ -161,11 +166,16 @@ class Engine(Generic[State]):
             self._pause_s = BREATH_S
         quiet = all(isinstance(event, Measured) for event in batch)
         if batch or due:
+            self._offset_ns = now.ts_ns - now.boot_ns
             self._dispatch(self._commit(self._state, effects, quiet))
         if self._settled is not None and not quiet:
             self._settled(self._state)
         if due and self._next_deadline(self._state) == deadline_ns:
             self._pause_s = STUCK_WAIT_S
+
+    def _was_set(self, now: Instant) -> bool:
+        """Has the wall clock been set since the last step?"""
+        return self._offset_ns is not None and abs(now.ts_ns - now.boot_ns - self._offset_ns) > CLOCK_STEP_NS
 
     def _decide(self, event: Event, now: Instant) -> list[Effect]:
         self.steps += 1

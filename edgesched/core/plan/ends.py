@@ -33,7 +33,7 @@ def complete(turn: Turn, run: Run, *, reason: str = "") -> None:
         plugin.failures = 0
         plugin.backoff_boot_ns = 0
         plugin.completed_runs += 1
-        plugin.last_completed_ns = (run.launched or run.created).ts_ns
+        plugin.last_completed_ns = _launch_ns(turn, run)
     last_execution(turn, run)
     extra: dict[str, Any] = {}
     if reason:
@@ -44,6 +44,12 @@ def complete(turn: Turn, run: Run, *, reason: str = "") -> None:
     say_run(turn, run, "plugin.complete", extra)
     turn.completed.append(run)
     _wake_followers(turn, run)
+
+
+def _launch_ns(turn: Turn, run: Run) -> int:
+    """Return when a run was launched; by the present clock when that was set back meanwhile."""
+    launched, now = run.launched or run.created, turn.now
+    return launched.ts_ns if launched.ts_ns <= now.ts_ns else now.ts_ns - (now.boot_ns - launched.boot_ns)
 
 
 def fail(turn: Turn, run: Run, reason: str, *, message: str = "", exit_code: int | None = None) -> None:

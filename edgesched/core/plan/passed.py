@@ -45,7 +45,8 @@ def _passed(turn: Turn, rule: RuleState, key: str, after_ns: int, before_ns: int
     plugin = state.plugins.get(PluginKey(rule.job_id, rule.rule.object))
     ran_ns = None if plugin is None else plugin.last_completed_ns
     found: list[int] = []
-    fire_ns = next_fire(key, after_ns)
+    job = state.jobs.get(rule.job_id)
+    fire_ns = next_fire(key, after_ns if job is None else max(after_ns, job.first_seen.ts_ns))
     for _ in range(MOST_COUNTED):
         if fire_ns is None or fire_ns >= before_ns:
             return found, False

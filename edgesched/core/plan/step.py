@@ -10,10 +10,10 @@ Same state, same event, same time: same effects, on every machine. A step goes t
 
 from __future__ import annotations
 
-from typing import Final, cast
+from typing import cast
 
-from edgesched.core.model import NS_PER_S, Instant
-from edgesched.core.plan import criteria, goals, pauses, pods, retries, selection
+from edgesched.core.model import Instant
+from edgesched.core.plan import clock, criteria, goals, pauses, pods, retries, selection
 from edgesched.core.plan.announce import log
 from edgesched.core.plan.effects import Effect
 from edgesched.core.plan.ends import DURATION_REACHED, fail, remove_pod, tell_failure
@@ -36,14 +36,11 @@ from edgesched.core.plan.state import NodeState, PauseKey, PluginKey
 from edgesched.core.plan.turn import Turn
 from edgesched.core.plan.wakeups import Key
 
-CLOCK_STEP_NS: Final = 2 * NS_PER_S
-"""A wall clock that moved by more than this against the boot clock was set, not disciplined."""
-
 
 def step(state: NodeState, event: Event, now: Instant) -> list[Effect]:
     """Take one event at time `now`; change the state and return what is to be done, in order."""
     turn = Turn(state, now)
-    _watch_clock(turn)
+    clock.watch(turn)
     state.now = now
     if isinstance(event, Measured):
         # the most frequent event by far
@@ -113,7 +110,7 @@ def _hear(turn: Turn, event: Event) -> None:
     elif isinstance(event, Booted):
         _boot(turn, event)
     elif isinstance(event, ClockTrusted):
-        _trust_clock(turn, event.reason)
+        clock.trust(turn, event.reason)
     elif isinstance(event, Paused):
         pauses.pause(turn, event)
     elif isinstance(event, Resumed):
@@ -124,11 +121,8 @@ def _boot(turn: Turn, event: Booted) -> None:
     state = turn.state
     state.boot_id = event.boot_id
     state.started = turn.now
-    state.clock_trusted = event.clock_trusted
     goals.open_boot_slots(turn)
-    if not event.clock_trusted:
-        log(turn, "clock.untrusted", {"wait_s": state.settings.clock_patience_s}, level="warning")
-        state.wakeups.boot.set(("clock",), turn.boot_deadline(state.settings.clock_patience_s))
+    clock.booted(turn, event)
 
 
 def _effect_done(turn: Turn, event: EffectDone) -> None:
@@ -164,7 +158,7 @@ def _deadline(turn: Turn, key: Key) -> None:
     elif kind == "done":
         criteria.met(turn, cast("str", key[1]), cast("str", key[2]))
     elif kind == "clock":
-        _trust_clock(turn, "patience is over")
+        clock.trust(turn, "patience is over")
     elif kind == "pause":
         pauses.over(turn, PauseKey(cast("str", key[1]), cast("str", key[2])))
     else:
@@ -194,31 +188,3 @@ def _run_deadline(turn: Turn, kind: str, run_id: str) -> None:
             remove_pod(turn, run, grace_s=0)
     elif kind == "orphan":
         pods.orphaned(turn, run)
-
-
-def _watch_clock(turn: Turn) -> None:
-    """Notice a step of the wall clock: deadlines of the old time are worth nothing, every rule is looked at anew."""
-    state, now = turn.state, turn.now
-    before = state.now
-    if before.ts_ns == 0:
-        return
-    step_ns = (now.ts_ns - before.ts_ns) - (now.boot_ns - before.boot_ns)
-    if -CLOCK_STEP_NS <= step_ns <= CLOCK_STEP_NS:
-        return
-    log(turn, "clock.stepped", {"by_s": round(step_ns / NS_PER_S, 1)}, level="warning")
-    if step_ns < 0:
-        dropped = state.ledger.forget_future(now.ts_ns)
-        if dropped:
-            log(turn, "ledger.dropped", {"slots": dropped, "reason": "more than a day ahead"}, level="warning")
-    for rule_id in state.rules:
-        turn.woken[rule_id] = None
-
-
-def _trust_clock(turn: Turn, reason: str) -> None:
-    state = turn.state
-    state.wakeups.boot.clear(("clock",))
-    if not state.clock_trusted:
-        state.clock_trusted = True
-        log(turn, "clock.trusted", {"reason": reason}, level="warning")
-        for rule_id in state.rules:
-            turn.woken[rule_id] = None

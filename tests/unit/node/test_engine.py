@@ -141,6 +141,23 @@ def test_a_deadline_that_does_not_move_is_no_busy_loop() -> None:
         assert len(bench.state.heard) - before <= 6
 
 
+def test_a_clock_that_was_set_is_noticed_without_an_event() -> None:
+    """Deadlines are wall time: after a step back the planner is woken, or it would sleep an hour too long."""
+    bench = Bench()
+    clock = bench.clock
+    assert isinstance(clock, ManualClock)
+    bench.mailbox.put(Booted("a"))
+    with bench:
+        wait_until(lambda: len(bench.state.heard) == 1)
+        clock.advance(5)
+        bench.mailbox.wake()
+        assert bench.engine.ask(lambda state, now: len(state.heard)) == 1
+        clock.ts_ns -= 3600 * SECOND
+        bench.mailbox.wake()
+        wait_until(lambda: len(bench.state.heard) == 2)
+    assert [event for event, _ in bench.state.heard] == [Booted("a"), Woke()]
+
+
 def test_one_failing_event_does_not_stop_the_engine() -> None:
     """An exception is logged with the event and its place; the events after it are decided."""
     bench = Bench()

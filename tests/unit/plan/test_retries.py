@@ -169,6 +169,19 @@ def test_an_answered_slot_is_not_missed(node: Driver) -> None:
     assert [fields for _, effect in node.log for fields in reports([effect], "slot.missed")] == []
 
 
+def test_a_clock_that_was_set_back_does_not_mute_a_rule(node: Driver) -> None:
+    """A run of an hour that comes once more is no answer to the slots of that hour, whenever it ended."""
+    (first,) = run_ids(node.start(goal(MINUTE)))
+    node.created(first)
+    node.ends(first)
+    (second,) = run_ids(node.advance(60.0))
+    node.created(second)
+    node.clock_offset_s = -3600.0
+    node.advance(70.0)
+    node.ends(second)
+    assert launches(node.advance(121.0)) == ["p"]
+
+
 def test_latest_catches_up_with_one_run_and_only_since_the_job_came(node: Driver) -> None:
     """`misfire=latest`: nothing for the slot before the job came, one late run after the agent was down over two."""
     assert launches(node.start(goal(DAILY_LATEST))) == []
