@@ -154,7 +154,7 @@ def test_a_composite_rule_owes_no_reason_for_slots_that_nobody_looked_at(node: D
 
 
 def test_an_answered_slot_is_not_missed(node: Driver) -> None:
-    """A clock that is set an hour back and forth again finds its slots claimed."""
+    """A clock that is set an hour back and forth again finds its slots claimed: the hour between is what was missed."""
     (run,) = run_ids(node.start(goal(MINUTE)))
     node.created(run)
     node.ends(run)
@@ -166,7 +166,9 @@ def test_an_answered_slot_is_not_missed(node: Driver) -> None:
     node.advance(node.at + 5)
     node.clock_offset_s = 0.0
     node.advance(node.at + 5)
-    assert [fields for _, effect in node.log for fields in reports([effect], "slot.missed")] == []
+    missed = [fields for _, effect in node.log for fields in reports([effect], "slot.missed")]
+    assert [(each["slot"], each["count"]) for each in missed] == [("21:04:00", 56)]
+    assert missed[0]["last_slot_ns"] == START_NS - 60 * NS_PER_S
 
 
 def test_a_clock_that_was_set_back_does_not_mute_a_rule(node: Driver) -> None:
