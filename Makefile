@@ -105,3 +105,8 @@ docs-logs: $(VENV)/.dev ## bring docs/logs.md up to date with the code
 
 image: $(VENV)/.run ## the container image without a registry, as build/edgesched.tar (root)
 	@tools/image.sh
+
+.PHONY: crash
+crash: $(VENV)/.dev ## kill the agent at random moments and judge the records (COUNT=20 SEED=2)
+	@tools/apt.sh mosquitto
+	@$(PY) -u -m tools.crash --count $(or $(COUNT),1000) --seed $(or $(SEED),1)

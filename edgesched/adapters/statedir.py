@@ -10,12 +10,16 @@ import contextlib
 import errno
 import fcntl
 import os
+import threading
+import time
 from pathlib import Path
 from typing import Final
 
 from edgesched.errors import ConfigError
 
 LOCK: Final = "lock"
+PATIENCE_S: Final = 2.0
+"""A process that was killed lets go a moment after it is gone, when its last thread is."""
 _FAULTS: Final = frozenset({errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.EIO})
 """What a disk does on a bad day; the agent goes on without it."""
 
@@ -75,19 +79,28 @@ class StateDir:
     def _take(self) -> None:
         if self._lock < 0:
             return
-        try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+        deadline_s = time.monotonic() + PATIENCE_S
+        pause = threading.Event()
+        while not self._taken() and time.monotonic() < deadline_s:
+            pause.wait(0.02)
+        if not self._taken():
             holder = self._holder()
             self.close()
             raise ConfigError(
                 f"the state directory {self.path} is in use by another agent{holder}",
                 hint="stop that one first, or give this one a --state-dir of its own",
-            ) from None
+            )
         if not self.fault:
             with contextlib.suppress(OSError):
                 os.ftruncate(self._lock, 0)
                 os.pwrite(self._lock, f"{os.getpid()}\n".encode(), 0)
+
+    def _taken(self) -> bool:
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        return True
 
     def _holder(self) -> str:
         found = (self.read(LOCK) or b"").strip()
