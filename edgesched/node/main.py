@@ -31,6 +31,7 @@ from edgesched.node.dispatch import Dispatcher
 from edgesched.node.engine import Engine, Hooks, Planner
 from edgesched.node.http import HttpServer
 from edgesched.node.mailbox import Mailbox
+from edgesched.node.metrics import Counters
 from edgesched.node.runhistory import RunHistory
 from edgesched.node.sentinel import Sentinel
 from edgesched.node.signals import StopSignals
@@ -73,7 +74,8 @@ class Agent:
         self.clock = parts.clock or SystemClock()
         self.alarms = Alarms(notice, self.clock)
         self.history = RunHistory(self.clock)
-        self.notice = notice = tap(self.alarms.notice, self.history.hear)
+        self.counters = Counters()
+        self.notice = notice = tap(self.alarms.notice, self.history.hear, self.counters.hear)
         now = self.clock.now()
         self.started = now
         settings = wiring.plan_settings(config, f"{now.ts_ns // NS_PER_S:x}", f"{now.ts_ns // 1_000_000:x}")
@@ -285,11 +287,12 @@ class Agent:
             self.measurements.subscribe(names)
 
 
-def tap(notice: Notice, hear: Callable[[str, dict[str, Any]], None]) -> Notice:
-    """Return a notice that lets `hear` know every line, too."""
+def tap(notice: Notice, *hearers: Callable[[str, dict[str, Any]], None]) -> Notice:
+    """Return a notice that lets the hearers know every line, too."""
 
     def told(event: str, *, level: str = "info", **fields: Any) -> None:
-        hear(event, fields)
+        for hear in hearers:
+            hear(event, fields)
         notice(event, level=level, **fields)
 
     return told

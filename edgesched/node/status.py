@@ -17,7 +17,7 @@ from edgesched.core.model import Instant
 from edgesched.core.plan.state import NodeState, RuleFacts
 from edgesched.core.rules import Condition, compile_condition
 from edgesched.errors import EdgeSchedError
-from edgesched.node import views
+from edgesched.node import metrics, views
 from edgesched.node.alarms import Alarm
 from edgesched.node.explain import UnknownPluginError, explain_view
 from edgesched.node.http import Answer, json_answer
@@ -70,9 +70,12 @@ class Pages:
 
     def _healthz(self) -> Answer:
         stuck = self._agent.supervisor.stuck()
-        if stuck:
-            return json_answer(503, {"status": "stuck", "threads": stuck})
-        return json_answer(200, {"status": "ok"})
+        ages = {
+            name: {"age_s": round(age_s, 1), "limit_s": limit_s}
+            for name, (age_s, limit_s) in self._agent.supervisor.ages().items()
+        }
+        status = {"status": "stuck" if stuck else "ok", "stuck": stuck, "heartbeats": ages}
+        return json_answer(503 if stuck else 200, status)
 
     def _readyz(self) -> Answer:
         missing = self._agent.not_ready()
@@ -129,11 +132,11 @@ class Pages:
         return json_answer(200, {"response": "success", "result": value})
 
     def _metrics(self) -> Answer:
-        agent = self._agent
-        lines = []
-        for name, kind, about, value in agent.gauges():
-            lines += [f"# HELP {name} {about}", f"# TYPE {name} {kind}", f"{name} {float(value):g}"]
-        return 200, "text/plain; version=0.0.4; charset=utf-8", ("\n".join(lines) + "\n").encode()
+        try:
+            verdicts = self._kept_view("verdicts", metrics.rules_by_verdict)
+        except TimeoutError:
+            verdicts = None
+        return 200, metrics.CONTENT_TYPE, metrics.render(self._agent, verdicts).encode()
 
 
 def _alarm(alarm: Alarm) -> dict[str, Any]:

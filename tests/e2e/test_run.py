@@ -131,7 +131,9 @@ def test_the_http_api_answers(world: World) -> None:
     with Command("run", *world.flags(world.job(HOT.format(since=60)))) as agent:
         agent.await_event("agent.started")
         wait_until(lambda: world.get("/readyz")[0] == 200)
-        assert world.get("/healthz") == (200, {"status": "ok"})
+        code, health = world.get("/healthz")
+        assert (code, health["status"], health["stuck"]) == (200, "ok", [])
+        assert health["heartbeats"]["engine"]["age_s"] <= health["heartbeats"]["engine"]["limit_s"]
         status = world.get("/api/v1/status")[1]
         assert (status["vsn"], status["jobs"], status["rules"]) == ("W023", 1, 1)
         assert status["measurements"] == ["env.temperature"]
