@@ -27,12 +27,11 @@ from typing import Any, Protocol
 
 from edgesched.simcluster import Outcome, Scenario, SimCluster
 from tools.crash_check import Creation, CronPlugin, Evidence, Judgement, judge
-from tools.crash_world import Launcher, Sensors, Wire, Witness, end, lives, make_broker
+from tools.crash_world import AGENT, Launcher, Sensors, Wire, Witness, creation, end, lives, make_broker
 
 VSN = "W0CR"
 NS = 1_000_000_000
 SETTLE_S = 40.0
-AGENT, RUN, PLUGIN = "edgesched.io/agent", "edgesched.io/run", "sagecontinuum.org/plugin-instance"
 FAILING = "c11"
 CRONS = [
     CronPlugin(
@@ -56,6 +55,10 @@ class Cluster(Protocol):
 
     def trouble(self, chance: random.Random) -> None:
         """Do something that clusters do on bad days."""
+        ...
+
+    def calm(self) -> None:
+        """No more troubles."""
         ...
 
     def pods(self) -> list[str]:
@@ -82,7 +85,7 @@ class Embedded:
 
     def _notice(self, resource: Any, change: Any) -> None:
         if resource.kind == "Pod" and change.type == "ADDED":
-            self.created.append(_creation(change.now.obj))
+            self.created.append(creation(change.now.obj))
 
     def flags(self) -> list[str]:
         return ["--kube-server", self._cluster.url]
@@ -116,11 +119,6 @@ class Embedded:
         self._cluster.stop()
 
 
-def _creation(pod: dict[str, Any]) -> Creation:
-    labels = pod["metadata"]["labels"]
-    return Creation(pod["metadata"]["name"], labels.get(RUN, ""), pod["spec"]["containers"][0]["name"])
-
-
 @dataclasses.dataclass
 class Lives:
     """What the series did."""
@@ -133,7 +131,7 @@ class Lives:
 class Series:
     """One series of kills in a folder."""
 
-    def __init__(self, folder: Path, cluster: Embedded | Any, seed: int) -> None:
+    def __init__(self, folder: Path, cluster: Cluster, seed: int) -> None:
         self.folder = folder
         self.cluster = cluster
         self.chance = random.Random(seed)
@@ -268,7 +266,7 @@ def main(words: list[str] | None = None) -> int:
     if arguments.real is not None:
         from tools.crash_real import Real
 
-        cluster: Any = Real(arguments.real)
+        cluster: Cluster = Real(arguments.real, FAILING)
     else:
         cluster = Embedded()
     series = Series(folder, cluster, arguments.seed)

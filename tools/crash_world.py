@@ -18,9 +18,10 @@ from typing import Any
 import paho.mqtt.client as mqtt
 
 from edgesched.adapters.broker import EmbeddedBroker
-from tools.crash_check import Heard
+from tools.crash_check import Creation, Heard
 
 PREFIX = "sys.scheduler.status."
+AGENT, RUN = "edgesched.io/agent", "edgesched.io/run"
 
 
 class Wire:
@@ -115,6 +116,12 @@ class Witness:
         """Leave the broker."""
         self._client.disconnect()
         self._client.loop_stop()
+
+
+def creation(pod: dict[str, Any]) -> Creation:
+    """Note down a pod that was created."""
+    labels = pod["metadata"].get("labels", {})
+    return Creation(pod["metadata"]["name"], labels.get(RUN, ""), pod["spec"]["containers"][0]["name"])
 
 
 class Sensors:

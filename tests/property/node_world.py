@@ -35,13 +35,18 @@ Told = tuple[int, str]
 
 @dataclass
 class World:
-    """A node. `start_ns`: wall time at its beginning; `at`: seconds since then on the boot clock."""
+    """A node. `start_ns`: wall time at its beginning; `at`: seconds since then on the boot clock.
+
+    `checked`: look at the invariants after every step. `commit`: called with the effects of a step before they are
+    carried out. `told`: what the world was asked for, with the time.
+    """
 
     start_ns: int
     settings: PlanSettings = field(default_factory=lambda: PlanSettings(vsn="W023"))
     run_s: Callable[[PodOrder], float] = lambda order: 3.0
     exit_code: Callable[[PodOrder], int] = lambda order: 0
     checked: bool = True
+    commit: Callable[[list[Effect]], None] | None = None
     at: float = 0.0
     offset_s: float = 0.0
     boot_id: str = "b1"
@@ -110,6 +115,8 @@ class World:
         effects = step(self.state, event, self.now)
         if self.checked:
             assert violations(self.state) == []
+        if self.commit is not None:
+            self.commit(effects)
         self._carry_out(effects)
         return effects
 

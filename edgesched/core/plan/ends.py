@@ -111,7 +111,7 @@ def forget(turn: Turn, run: Run) -> None:
         return
     state = turn.state
     state.runs.pop(run.run_id, None)
-    state.told[run.run_id] = None
+    state.told[run.run_id] = run.number
     if len(state.told) > TOLD_LENGTH:
         del state.told[next(iter(state.told))]
     state.run_of_pod.pop(run.pod_name, None)

@@ -13,7 +13,7 @@ goal (secrets are named, not carried), so nothing secret is in a record.
 | `rule` | job id/digest of the text | edges and clocks of a rule |
 | `run` | run id | a run that has not been forgotten |
 | `slot` | job id, object, expression, fire time, separated by unit separators | a claimed slot |
-| `told` | run id | a run whose end has been told |
+| `told` | run id | the number of a run whose end has been told |
 | `pause` | job id/plugin, either may be empty | a brake that an operator pulled |
 | `story` | job id/plugin/number modulo the length of a story | a line of a plugin's story |
 
@@ -50,10 +50,10 @@ class Recorder:
 
     def __init__(self, stored: Iterable[Record] = ()) -> None:
         self._saved: dict[tuple[str, str], object] = {}
-        self._told: dict[str, None] = {}
-        for kind, key, _ in stored:
+        self._told: dict[str, int] = {}
+        for kind, key, value in stored:
             if kind == "told":
-                self._told[key] = None
+                self._told[key] = value["number"] if value is not None else 0
             elif kind not in ("slot", "story"):
                 # no state has this fingerprint: what is still there is written anew, the rest is dropped
                 self._saved[kind, key] = _UNKNOWN
@@ -96,7 +96,11 @@ class Recorder:
     def _told_changes(self, state: NodeState) -> list[Record]:
         if len(self._told) == len(state.told) and list(self._told)[-1:] == list(state.told)[-1:]:
             return []
-        found = [Record("told", run_id, {}) for run_id in state.told if run_id not in self._told]
+        found = [
+            Record("told", run_id, {"number": number})
+            for run_id, number in state.told.items()
+            if run_id not in self._told
+        ]
         found += [Record("told", run_id, None) for run_id in self._told if run_id not in state.told]
         self._told = dict(state.told)
         return found

@@ -76,7 +76,8 @@ class _Restorer:
             job_id, object_name, expr, fire_ns = text.split(UNIT)
             state.ledger.claim(SlotKey(job_id, object_name, expr), int(fire_ns))
         state.ledger.fresh.clear()
-        state.told = dict.fromkeys(self.by_kind["told"])
+        ended = ((value["number"], run_id) for run_id, value in self.by_kind["told"].items())
+        state.told = {run_id: number for number, run_id in sorted(ended)}
         self._goals()
         goals.apply(turn)
         self._jobs()

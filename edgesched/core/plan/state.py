@@ -218,8 +218,8 @@ class JobState:
 class NodeState:
     """The planner's whole state.
 
-    `told`: ids of the latest runs whose end has been told and that were forgotten. `fresh_story`: lines that no store
-    has been told of yet, with their plugin and number. `turns`: how often a rule that acts on an edge became false, or
+    `told`: ids and numbers of the latest runs whose end has been told and that were forgotten. `fresh_story`: lines that
+    no store has been told of yet, with their plugin and number. `turns`: how often a rule that acts on an edge became false, or
     a hold was broken: what must be written down although nothing is done about it.
     """
 
@@ -236,7 +236,7 @@ class NodeState:
     waiting: dict[str, None] = field(default_factory=dict)
     run_of_pod: dict[str, str] = field(default_factory=dict)
     finished: deque[str] = field(default_factory=deque)
-    told: dict[str, None] = field(default_factory=dict)
+    told: dict[str, int] = field(default_factory=dict)
     foreign: dict[str, PodView] = field(default_factory=dict)
     pauses: dict[PauseKey, Pause] = field(default_factory=dict)
     fresh_story: deque[tuple[PluginKey, int, StoryLine]] = field(default_factory=lambda: deque(maxlen=FRESH_LENGTH))
