@@ -218,9 +218,9 @@ class JobState:
 class NodeState:
     """The planner's whole state.
 
-    `told`: ids and numbers of the latest runs whose end has been told and that were forgotten. `fresh_story`: lines that
-    no store has been told of yet, with their plugin and number. `turns`: how often a rule that acts on an edge became false, or
-    a hold was broken: what must be written down although nothing is done about it.
+    `told`: ids and numbers of the latest runs whose end has been told and that were forgotten. `fresh_story`: lines
+    that no store has been told of yet, with their plugin and number. `turns`: how often a rule that acts on an edge
+    became false, or a hold was broken: what must be written down although nothing is done about it.
     """
 
     settings: PlanSettings
