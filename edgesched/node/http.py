@@ -22,10 +22,15 @@ from typing import Any, Final, Protocol
 from urllib.parse import parse_qs, urlsplit
 
 from edgesched.errors import ConfigError
+from edgesched.node.page import POLICY
 
 BODY_LIMIT: Final = 64 * 1024
 READ_TIMEOUT_S: Final = 5.0
 CONNECTIONS: Final = 16
+STREAMS: Final = 4
+LOOK_S: Final = 1.0
+COMMENT_S: Final = 15.0
+CHANGES: Final = "/page/changes"
 OPEN_PATHS: Final = frozenset({"/healthz", "/readyz", "/metrics"})
 
 Answer = tuple[int, str, bytes]
@@ -34,6 +39,10 @@ Answer = tuple[int, str, bytes]
 
 class Answers(Protocol):
     """What is behind the server."""
+
+    def changes(self) -> str:
+        """Return a text that is another one when the page would look different. Callable from several threads."""
+        ...
 
     def answer(self, method: str, path: str, query: dict[str, str], body: bytes) -> Answer:
         """Answer one request. Callable from several threads."""
@@ -67,6 +76,7 @@ class HttpServer:
 
     def nudge(self) -> None:
         """Take no further connections and wake the thread so that it looks at `stop`."""
+        self._server.closing.set()
         with contextlib.suppress(OSError):
             self._server.socket.shutdown(socket.SHUT_RDWR)
 
@@ -84,6 +94,8 @@ class _Server(ThreadingHTTPServer):
         self.token = token
         self.answers = answers
         self.names = _own_names()
+        self.closing = threading.Event()
+        self.streams = threading.BoundedSemaphore(STREAMS)
         self._free = threading.BoundedSemaphore(CONNECTIONS)
         super().__init__(address, _Request)
 
@@ -137,6 +149,9 @@ class _Request(BaseHTTPRequestHandler):
             self.close_connection = True
             self._send(refusal)
             return
+        if parts.path == CHANGES and self.command == "GET":
+            self._stream()
+            return
         query = {name: values[-1] for name, values in parse_qs(parts.query).items()}
         self._send(self.server.answers.answer(self.command, parts.path, query, body))
 
@@ -151,13 +166,48 @@ class _Request(BaseHTTPRequestHandler):
             return None
         return json_answer(401 if token else 403, {"error": "from elsewhere than this host a token is needed"})
 
-    def _send(self, answer: Answer) -> None:
-        status, kind, body = answer
+    def _stream(self) -> None:
+        """Tell a page that it is stale, until its reader goes away."""
+        self.close_connection = True
+        if not self.server.streams.acquire(blocking=False):
+            self._send(json_answer(503, {"error": f"at most {STREAMS} pages are kept live"}))
+            return
+        try:
+            self._head(200, "text/event-stream")
+            self.end_headers()
+            self._tell_changes()
+        finally:
+            self.server.streams.release()
+
+    def _tell_changes(self) -> None:
+        before, quiet_s = "", 0.0
+        while not self.server.closing.wait(LOOK_S):
+            quiet_s += LOOK_S
+            try:
+                now = self.server.answers.changes()
+            except TimeoutError:
+                now = before
+            if before and now != before:
+                self.wfile.write(b"event: changed\ndata: {}\n\n")
+                quiet_s = 0.0
+            elif quiet_s >= COMMENT_S:
+                # a reader that is gone is found out by writing to it
+                self.wfile.write(b": still here\n\n")
+                quiet_s = 0.0
+            before = now
+
+    def _head(self, status: int, kind: str) -> None:
         self.send_response(status)
         self.send_header("Content-Type", kind)
-        self.send_header("Content-Length", str(len(body)))
         self.send_header("Cache-Control", "no-store")
         self.send_header("X-Content-Type-Options", "nosniff")
+        self.send_header("Content-Security-Policy", POLICY)
+        self.send_header("Referrer-Policy", "no-referrer")
+
+    def _send(self, answer: Answer) -> None:
+        status, kind, body = answer
+        self._head(status, kind)
+        self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         if self.command != "HEAD":
             self.wfile.write(body)

@@ -6,10 +6,12 @@ kind: readers share an answer, so a hundred of them cost the engine what one doe
 
 from __future__ import annotations
 
+import hashlib
 import json
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 from edgesched import __version__
@@ -21,6 +23,7 @@ from edgesched.node import metrics, views
 from edgesched.node.alarms import Alarm
 from edgesched.node.explain import UnknownPluginError, explain_view
 from edgesched.node.http import Answer, json_answer
+from edgesched.node.page import FILES, Shown, file, render, render_main
 
 if TYPE_CHECKING:
     from edgesched.node.main import Agent
@@ -43,6 +46,7 @@ class Pages:
         if method not in {"GET", "HEAD"}:
             return json_answer(405, {"error": f"{method} is not answered here; nothing over HTTP changes the agent"})
         pages: dict[str, Callable[[], Answer]] = {
+            "/": self._page,
             "/healthz": self._healthz,
             "/readyz": self._readyz,
             "/metrics": self._metrics,
@@ -53,6 +57,9 @@ class Pages:
             "/api/v1/explain": lambda: self._explain(query),
         }
         page = pages.get(path)
+        name = path.removeprefix("/page/")
+        if page is None and name in FILES:
+            return 200, FILES[name], file(name)
         if page is None:
             return json_answer(404, {"error": f"nothing at {path}"})
         try:
@@ -83,10 +90,28 @@ class Pages:
             503 if missing else 200, {"status": "waiting" if missing else "ready", "waiting_for": missing}
         )
 
+    def changes(self) -> str:
+        """Return a text that is another one when the page would look different. Raises TimeoutError."""
+        shown = self._shown()
+        # the time of the question changes by itself and is no news
+        told = render_main(replace(shown, status={**shown.status, "now": shown.status["now"][:10]}, now_ns=0))
+        return hashlib.sha256(told.encode()).hexdigest()
+
+    def _page(self) -> Answer:
+        return 200, "text/html; charset=utf-8", render(self._shown()).encode()
+
+    def _shown(self) -> Shown:
+        plugins = self._kept_view("plugins", views.plugins_view)
+        goals = self._kept_view("goals", views.goals_view)
+        return Shown(self._status_value(), goals, plugins, self._agent.history.runs(), self._agent.clock.now().ts_ns)
+
     def _status(self) -> Answer:
+        return json_answer(200, self._status_value())
+
+    def _status_value(self) -> dict[str, Any]:
         agent = self._agent
         ages = agent.supervisor.ages()
-        status = {
+        return {
             "version": __version__,
             "started": views.when(agent.started.ts_ns),
             **self._kept_view("status", views.status_view),
@@ -102,7 +127,6 @@ class Pages:
                 name: {"age_s": round(age_s, 1), "limit_s": limit_s} for name, (age_s, limit_s) in ages.items()
             },
         }
-        return json_answer(200, status)
 
     def _explain(self, query: dict[str, str]) -> Answer:
         plugin = query.get("plugin", "")

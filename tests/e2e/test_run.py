@@ -19,6 +19,7 @@ from edgesched.errors import BrokerUnavailableError
 from edgesched.simcluster import Outcome, Scenario, SimCluster
 from tests.e2e.processes import Command
 from tests.unit.node.fakes import Notices
+from tests.unit.node.promlint import complaints
 from tests.waiting import wait_until
 
 JOB = """\
@@ -134,6 +135,8 @@ def test_the_http_api_answers(world: World) -> None:
         code, health = world.get("/healthz")
         assert (code, health["status"], health["stuck"]) == (200, "ok", [])
         assert health["heartbeats"]["engine"]["age_s"] <= health["heartbeats"]["engine"]["limit_s"]
+        with urllib.request.urlopen(f"http://127.0.0.1:{world.http_port}/metrics", timeout=5) as response:
+            assert complaints(response.read().decode()) == []
         status = world.get("/api/v1/status")[1]
         assert (status["vsn"], status["jobs"], status["rules"]) == ("W023", 1, 1)
         assert status["measurements"] == ["env.temperature"]

@@ -20,6 +20,9 @@ Headers = dict[str, str]
 class Echo:
     """Answers with what was asked."""
 
+    def changes(self) -> str:
+        return "same"
+
     def answer(self, method: str, path: str, query: dict[str, str], body: bytes) -> Answer:
         return json_answer(200, {"method": method, "path": path, "query": query, "body": body.decode()})
 
