@@ -136,6 +136,13 @@ TROUBLES: Final[tuple[Trouble, ...]] = (
         "stop one of the two; kubectl -n ses get leases names the holder",
         cleared_by=("lease.held",),
     ),
+    Trouble(
+        "lease.off",
+        "nothing keeps a second agent of this node from acting",
+        _ROLES,
+        cleared_by=("lease.held",),
+    ),
+    Trouble("lease.expired", "the lease of this node ran out", _CLUSTER_AWAY, cleared_by=("lease.held",)),
     Trouble("lease.unknown", "who acts for this node is not known", _CLUSTER_AWAY, cleared_by=("lease.held",)),
     Trouble(
         "clock.untrusted",

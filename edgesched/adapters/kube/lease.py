@@ -180,8 +180,11 @@ class KubeLease:
             return
         if state.held and not before.held:
             self._notice("lease.held", lease=self.name, identity=self._identity)
-        elif before.held and not state.held and state != LeaseState():
-            self._notice("lease.lost", level="error", lease=self.name, holder=state.holder, error=state.error)
+        elif before.held and not state.held and state.holder:
+            self._notice("lease.lost", level="error", lease=self.name, holder=state.holder)
+        elif before.held and not state.held and state.error:
+            # nobody else is known to act, but somebody may begin: requests to the cluster wait
+            self._notice("lease.expired", level="warning", lease=self.name, error=state.error)
         elif state.holder and not state.held and state.holder != before.holder:
             self._notice(
                 "lease.waiting", level="warning", lease=self.name, holder=state.holder,

@@ -108,11 +108,12 @@ def test_a_holder_without_an_api_stops_to_hold(world: World, api: KubeApi) -> No
         wait_until(lambda: agent.lease.state.held)
         world.wire.pull()
         wait_until(lambda: not agent.lease.state.held, 5)
-        wait_until(lambda: agent.notices.named("lease.lost"), 5)
+        wait_until(lambda: agent.notices.named("lease.expired"), 5)
         assert agent.lease.state.error
         world.wire.plug()
         wait_until(lambda: agent.lease.state.held, 5)
-    assert [line["level"] for line in agent.notices.named("lease.lost")] == ["error"]
+    assert [line["level"] for line in agent.notices.named("lease.expired")] == ["warning"]
+    assert not agent.notices.named("lease.lost")
 
 
 def test_an_agent_that_could_not_watch_counts_anew(world: World, api: KubeApi) -> None:

@@ -56,14 +56,15 @@ class Bus:
         self._client.loop_stop()
         self.broker.stop()
 
-    def restart(self, away: threading.Event | None = None) -> None:
-        """Kill the broker and start another one in its place, after `away` when given."""
-        port = self.broker.port
-        self.broker.stop()
-        if away is not None:
-            away.wait()
+    def stop(self) -> None:
+        """Kill the broker."""
         self._subscribed.clear()
-        self.broker = EmbeddedBroker(kind="mosquitto", port=port)
+        self._port = self.broker.port
+        self.broker.stop()
+
+    def start(self) -> None:
+        """Start another broker in its place; wait until the client hears again."""
+        self.broker = EmbeddedBroker(kind="mosquitto", port=self._port)
         self.broker.start()
         assert self._subscribed.wait(20)
 
