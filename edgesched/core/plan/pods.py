@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from edgesched.core.model import NS_PER_S, Plugin, PluginSpec, PodOrder, PodView
+from edgesched.core.model import NS_PER_S, Instant, Plugin, PluginSpec, PodOrder, PodView
 from edgesched.core.plan.announce import log, publish_run, say_run, tell
 from edgesched.core.plan.effects import DeletePod, LaunchPod
 from edgesched.core.plan.ends import (
@@ -91,6 +91,8 @@ def observe(turn: Turn, pod: PodView, *, gone: bool) -> None:
         return
     run.pod = pod
     state.run_of_pod[pod.name] = run.run_id
+    if run.run_id in state.waiting and not state.pods_known:
+        _recognise(turn, run, pod)
     _advance(turn, run, pod)
     if gone:
         _vanish(turn, run)
@@ -193,10 +195,15 @@ def _running(turn: Turn, run: Run, pod: PodView) -> None:
     if may_follow(run.state, RunState.RUNNING):
         run.state = RunState.RUNNING
         say_run(turn, run, "plugin.running", {})
-        if run.duration_s is not None:
-            ran_ns = 0 if container.started_ns is None else max(0, turn.now.ts_ns - container.started_ns)
-            left_ns = max(0, round(run.duration_s * NS_PER_S) - ran_ns)
-            turn.state.wakeups.boot.set(("duration", run.run_id), turn.now.boot_ns + left_ns)
+        _limit_duration(turn, run, pod)
+
+
+def _limit_duration(turn: Turn, run: Run, pod: PodView) -> None:
+    if run.duration_s is not None:
+        started_ns = pod.container.started_ns
+        ran_ns = 0 if started_ns is None else max(0, turn.now.ts_ns - started_ns)
+        left_ns = max(0, round(run.duration_s * NS_PER_S) - ran_ns)
+        turn.state.wakeups.boot.set(("duration", run.run_id), turn.now.boot_ns + left_ns)
 
 
 def _succeeded(turn: Turn, run: Run, pod: PodView) -> None:
@@ -281,7 +288,10 @@ def _observe_foreign(turn: Turn, pod: PodView, *, gone: bool) -> None:
 
 
 def _adopt(turn: Turn, pod: PodView) -> Run:
-    """Make a run of a pod that carries our labels; its job may still be on its way."""
+    """Make a run of a pod that carries our labels; its job may still be on its way.
+
+    How far the pod has come was told by the agent that made it, so only what follows is news.
+    """
     state = turn.state
     key = next((key for key in state.plugins if key == (pod.job_id, pod.plugin)), None)
     known = state.plugins.get(key) if key is not None else None
@@ -298,8 +308,8 @@ def _adopt(turn: Turn, pod: PodView) -> Run:
         instance=pod.instance,
         created=turn.now,
         cause="adopted",
-        state=RunState.SCHEDULED,
-        launched=turn.now,
+        state=_reached(pod),
+        launched=_created(turn, pod),
     )
     run.pod = pod
     state.runs[run.run_id] = run
@@ -308,6 +318,29 @@ def _adopt(turn: Turn, pod: PodView) -> Run:
     else:
         attach(turn, run)
     return run
+
+
+def _recognise(turn: Turn, run: Run, pod: PodView) -> None:
+    """A slot that was open at our start had been served before: go on where that run is."""
+    state = turn.state
+    del state.waiting[run.run_id]
+    state.wakeups.boot.clear(("queue", run.run_id))
+    state.wakeups.wall.clear(("queue", run.run_id))
+    run.state, run.launched, run.why = _reached(pod), _created(turn, pod), ""
+    if run.state is RunState.RUNNING:
+        _limit_duration(turn, run, pod)
+
+
+def _reached(pod: PodView) -> RunState:
+    if pod.phase == "Running" and pod.container.state == "running":
+        return RunState.RUNNING
+    return RunState.INITIALIZING if pod.phase == "Pending" and pod.node_name else RunState.SCHEDULED
+
+
+def _created(turn: Turn, pod: PodView) -> Instant:
+    """Return when a pod was created, by both clocks."""
+    ago_ns = max(0, turn.now.ts_ns - pod.created_ns) if pod.created_ns else 0
+    return Instant(turn.now.ts_ns - ago_ns, turn.now.boot_ns - ago_ns)
 
 
 def attach(turn: Turn, run: Run) -> None:
@@ -319,6 +352,8 @@ def attach(turn: Turn, run: Run) -> None:
     for rule in plugin.rules:
         if run.duration_s is None and "duration" in rule.rule.parameters:
             run.duration_s = parse_duration_ns(rule.rule.parameters["duration"]) / NS_PER_S
+            if run.pod is not None and run.state is RunState.RUNNING:
+                _limit_duration(turn, run, run.pod)
         if run.pod is not None and run.pod.created_ns:
             for expr, fire_ns in rule.bound.latest_slots(run.pod.created_ns):
                 state.ledger.claim(SlotKey(run.job_id, plugin.key.name, expr), fire_ns)

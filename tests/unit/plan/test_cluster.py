@@ -217,6 +217,29 @@ def test_running_pods_are_adopted_after_a_restart(node: Driver, run: str) -> Non
     assert launches(fresh.advance(60.0)) == ["p"]
 
 
+@pytest.mark.parametrize("pods_first", [True, False])
+def test_an_adopted_run_keeps_its_time_and_tells_nothing_twice(pods_first: bool) -> None:
+    """What the former agent told is no news; the duration counts from the container's start, whoever came first."""
+    job = goal("schedule(p, duration=60s): cronjob('p', '* * * * *')")
+    former = Driver()
+    (run,) = run_ids(former.start(job))
+    former.created(run)
+    former.runs(run)
+    pod = former.state.runs[run].pod
+    assert pod is not None
+    fresh = Driver(at=20.0)
+    fresh.send(Booted("b1"))
+    if pods_first:
+        effects = fresh.send(PodsListed((pod,))) + fresh.goals(job)
+    else:
+        effects = fresh.goals(job) + fresh.send(PodsListed((pod,)))
+    # a slot that is open when the job comes is decided on before the cluster can say that it was served
+    assert [name for name in events(effects) if name.startswith("plugin.")] == ([] if pods_first else ["plugin.queued"])
+    assert launches(effects) == []
+    assert deletions(fresh.advance(59.0)) == []
+    assert deletions(fresh.advance(60.0)) == [pod.name]
+
+
 def test_adopted_pods_of_a_job_that_never_comes_are_ended(node: Driver, run: str) -> None:
     """An orphan waits as long as a missing job would, then goes with grace."""
     node.created(run)
