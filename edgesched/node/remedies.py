@@ -174,12 +174,6 @@ TROUBLES: Final[tuple[Trouble, ...]] = (
         "stop one of the two; kubectl -n ses get leases names the holder",
     ),
     Trouble(
-        "lease.off",
-        "nothing keeps a second agent from acting",
-        _ROLES,
-        cleared_by=("lease.held",),
-    ),
-    Trouble(
         "goals.no_source",
         "no jobs are asked for",
         "name a job with --job or a cloud with --goalstream-url",

@@ -25,8 +25,8 @@ def table(caption: str, heads: Sequence[str], rows: Sequence[Sequence[str]], emp
         for row in rows
     )
     return (
-        f'<div class="wide" role="region" aria-label="{esc(caption)}" tabindex="0">\n<table>\n'
-        f"<caption>{esc(caption)}</caption>\n<thead><tr>{head}</tr></thead>\n<tbody>\n{body}\n</tbody>\n</table>\n</div>\n"
+        f'<section class="wide" aria-label="{esc(caption)}" tabindex="0">\n<table>\n'
+        f"<caption>{esc(caption)}</caption>\n<thead><tr>{head}</tr></thead>\n<tbody>\n{body}\n</tbody>\n</table>\n</section>\n"
     )
 
 

@@ -36,7 +36,7 @@ def timeline(runs: Iterable[PastRun], now_ns: int) -> str:
     label = f"{len(all_runs)} runs of {len(lanes)} plugins in the last 24 hours, {failed} failed"
     height = TOP + ROW * len(shown) + 4
     parts = [
-        '<div class="wide" role="region" aria-label="Timeline" tabindex="0">',
+        '<section class="wide" aria-label="Timeline" tabindex="0">',
         f'<svg class="timeline" viewBox="0 0 {WIDTH} {height}" role="img" aria-label="{esc(label)}">',
         f"<title>{esc(label)}</title>",
         *_ticks(now_ns, height),
@@ -44,7 +44,7 @@ def timeline(runs: Iterable[PastRun], now_ns: int) -> str:
     for index, ((plugin, job_id), lane) in enumerate(shown):
         parts += _lane(TOP + index * ROW, plugin, job_id, lane, now_ns)
     more = len(lanes) - len(shown)
-    return "\n".join([*parts, "</svg>", "</div>", *([f"<p>and {more} more plugins</p>"] if more else [])]) + "\n"
+    return "\n".join([*parts, "</svg>", "</section>", *([f"<p>and {more} more plugins</p>"] if more else [])]) + "\n"
 
 
 def _x(ts_ns: int, now_ns: int) -> float:
