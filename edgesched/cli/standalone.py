@@ -1,7 +1,8 @@
 """`edgesched standalone`: everything on this machine, in one process tree.
 
-An MQTT broker, a player of recorded sensor data, an embedded cluster and the node agent between them, on free ports of
-loopback. What happens is told in plain lines. The files given with `--job` may be edited while it runs.
+A cloud scheduler, an MQTT broker, a player of recorded sensor data, an embedded cluster and the node agent between
+them, on free ports of loopback. What happens is told in plain lines. The files given with `--job` are submitted to the
+cloud and may be edited while it runs. Without the cloud's packages the agent reads the files itself.
 """
 
 from __future__ import annotations
@@ -17,14 +18,19 @@ from edgesched.errors import InputError
 from edgesched.node import parsing
 
 if TYPE_CHECKING:
+    from edgesched.cli.standalone_cloud import EditedJobs, StartedCloud
+    from edgesched.core.model import Message
+    from edgesched.node.config import Config
     from edgesched.node.main import Agent
     from edgesched.node.outlets import Outbox
+    from edgesched.ports import EventPublisher
 
 EXAMPLES: Final = Path(__file__).resolve().parents[2] / "examples"
 RECORDING: Final = EXAMPLES / "measurements" / "rain.ndjson"
 DEFAULT_NODE: Final = "W023"
 LARGEST_JOB: Final = 256 * 1024
 TICK_S: Final = 1.0
+CLOUD_PACKAGES: Final = frozenset({"aiohttp", "sqlalchemy"})
 
 
 def add_parser(commands: _SubParsersAction[ArgumentParser]) -> None:
@@ -48,36 +54,45 @@ def add_parser(commands: _SubParsersAction[ArgumentParser]) -> None:
 
 def run(arguments: Namespace) -> int:
     """Start the parts, tell what happens until the time is over or a signal comes, end the parts."""
-    jobs = arguments.job or _example_jobs()
-    vsn = arguments.node or _first_node(jobs)
+    files = _files(arguments.job)
+    nodes = _nodes_of(files)
+    vsn = arguments.node or (nodes[0] if nodes else DEFAULT_NODE)
     # late: a wrong file is told before anything heavy is loaded or started
     from edgesched.node.signals import StopSignals
 
     with ExitStack() as parts, StopSignals() as signals:
-        agent = _start(arguments, jobs, vsn, parts)
+        agent, edited = _start(arguments, files, [vsn, *nodes], parts)
         end_s = None if arguments.for_s is None else time.monotonic() + arguments.for_s
         while not signals.wait(TICK_S if end_s is None else min(TICK_S, max(0.0, end_s - time.monotonic()))):
             if end_s is not None and time.monotonic() >= end_s:
                 break
             if agent.supervisor.broken.is_set():
                 return 70
+            if edited is not None:
+                edited.look()
         print("ending", flush=True)
     return 0
 
 
-def _start(arguments: Namespace, jobs: list[Path], vsn: str, parts: ExitStack) -> Agent:
-    """Start broker, cluster, agent and player, in this order; `parts` ends them in the other one."""
+def _start(
+    arguments: Namespace, files: list[Path], nodes: list[str], parts: ExitStack
+) -> tuple[Agent, EditedJobs | None]:
+    """Start broker, cluster, cloud, agent and player, in this order; `parts` ends them in the other one.
+
+    `nodes`: the node to be, and those that the jobs name. Returns the agent and who looks after edited files.
+    """
     from edgesched.adapters.broker import EmbeddedBroker
     from edgesched.adapters.clock import SystemClock
     from edgesched.adapters.mqtt import MqttPublisher, MqttSettings
     from edgesched.adapters.player import Player, load_recording
     from edgesched.cli.narrator import Narrator
-    from edgesched.node.config import load_config
+    from edgesched.node import wiring
     from edgesched.node.main import Parts, build
     from edgesched.node.outlets import Outbox
     from edgesched.node.supervisor import Supervisor
     from edgesched.simcluster import DEFAULT_FILE, SimCluster, load_scenario
 
+    vsn = nodes[0]
     clock = SystemClock()
     narrator = Narrator(clock, lambda line: print(line, flush=True))
     notice = _with_log(narrator, arguments, parts)
@@ -99,10 +114,15 @@ def _start(arguments: Namespace, jobs: list[Path], vsn: str, parts: ExitStack) -
 
     flags = ["--node", vsn, "--kube-server", url, "--mqtt-uri", mqtt_uri, "--http-listen", "127.0.0.1:0", "--wes=false"]
     flags.append("--lease=false")
-    config = load_config([*flags, *(f"--job={path}" for path in jobs)])
     hooks = Parts(clock=clock, received=narrator.received, decided=narrator.decided, sent=narrator.sent)
+    started, edited = _start_cloud(parts, files, nodes, mqtt_uri, narrator)
+    config = _configure(flags, files, started)
+    if started is not None:
+        hooks.publisher = _BothWays(MqttPublisher(settings, notice), wiring.publisher(config, notice))
     agent = build(config, notice=notice, parts=hooks)
     _print_ports(agent, url, mqtt_uri, broker.kind, broker.limits)
+    if started is not None:
+        _print_cloud(started, files)
     parts.callback(_print_counts, narrator)
     agent.start()
     parts.callback(agent.stop)
@@ -114,7 +134,47 @@ def _start(arguments: Namespace, jobs: list[Path], vsn: str, parts: ExitStack) -
         around.add("player", player.run)
     around.start()
     parts.callback(around.stop, 2.0)
-    return agent
+    return agent, edited
+
+
+def _start_cloud(
+    parts: ExitStack, files: list[Path], nodes: list[str], mqtt_uri: str, narrator: Any
+) -> tuple[StartedCloud | None, EditedJobs | None]:
+    """Start the cloud and submit the jobs; nothing when its packages are not installed."""
+    try:
+        from edgesched.cli.standalone_cloud import EditedJobs, start_cloud
+    except ModuleNotFoundError as error:
+        if str(error.name).partition(".")[0] not in CLOUD_PACKAGES:
+            raise
+        print(f"without a cloud scheduler, which needs {error.name}: pip install 'edgesched[cloud]'", flush=True)
+        return None, None
+    started = start_cloud(parts, vsn=nodes[0], nodes=nodes[1:], jobs=files, mqtt_uri=mqtt_uri)
+    return started, EditedJobs(started, files, narrator.say)
+
+
+def _configure(flags: list[str], files: list[Path], started: StartedCloud | None) -> Config:
+    """Let the agent take its jobs from the cloud, or from the files without one."""
+    from edgesched.node.config import load_config
+
+    if started is None:
+        return load_config([*flags, *(f"--job={path}" for path in files or _example_jobs())])
+    flags = [*flags, "--goalstream-url", started.url, "--events", "cloud"]
+    return load_config(flags, {"EDGESCHED_GOALSTREAM_TOKEN": started.node_token})
+
+
+class _BothWays:
+    """Events go to the broker, where other plugins and `mosquitto_sub` hear them, and to the cloud.
+
+    The cloud hears the broker, too, but only once its uplink has connected; it knows the ids of what came already.
+    """
+
+    def __init__(self, broker: EventPublisher, cloud: EventPublisher) -> None:
+        self._broker = broker
+        self._cloud = cloud
+
+    def publish(self, messages: list[Message]) -> None:
+        self._broker.publish(messages)
+        self._cloud.publish(messages)
 
 
 class _PodMessages:
@@ -174,6 +234,19 @@ def _print_ports(agent: Agent, kube_url: str, mqtt_uri: str, broker: str, limits
     print("\n".join(lines), flush=True)
 
 
+def _print_cloud(started: StartedCloud, files: list[Path]) -> None:
+    lines = ["jobs are taken by the cloud scheduler; for sesctl, in a second terminal:"]
+    lines += [f"  {line}" for line in started.lines]
+    lines += [f"jobs and their runs: {started.url}/jobs", ""]
+    lines += [f"not taken: {reason}" for reason in started.refused]
+    if not files:
+        lines += [
+            "no job yet; docs/tutorial.md goes on with: sesctl create --file-path examples/tutorial/myjob.yaml",
+            "",
+        ]
+    print("\n".join(lines), flush=True)
+
+
 def _print_counts(narrator: Any) -> None:
     for plugin, counts in narrator.counts.items():
         told = ", ".join(f"{number} {what}" for what, number in counts.items())
@@ -187,20 +260,24 @@ def _example_jobs() -> list[Path]:
     return jobs
 
 
-def _first_node(jobs: list[Path]) -> str:
-    """Return the first node that a job names. Raises InputError for a file that is no job."""
+def _files(jobs: list[Path]) -> list[Path]:
+    """Return the files, those of a folder in the order of their names."""
+    return [each for path in jobs for each in (sorted(path.glob("*.yaml")) if path.is_dir() else [path])]
+
+
+def _nodes_of(files: list[Path]) -> list[str]:
+    """Return the nodes that the jobs name. Raises InputError for a file that is no job."""
     from edgesched.cli.files import read_text
     from edgesched.core.jobs import parse_job
 
     nodes: list[str] = []
-    for path in jobs:
-        for each in sorted(path.glob("*.yaml")) if path.is_dir() else [path]:
-            parsed = parse_job(read_text(str(each), LARGEST_JOB), str(each))
-            if not parsed.is_job:
-                fault = next(finding for finding in parsed.findings if finding.severity == "error")
-                raise InputError(f"{each}:{fault.line}:{fault.column}: {fault.message}", hint=fault.hint)
-            nodes += parsed.job.nodes
-    return nodes[0] if nodes else DEFAULT_NODE
+    for path in files:
+        parsed = parse_job(read_text(str(path), LARGEST_JOB), str(path))
+        if not parsed.is_job:
+            fault = next(finding for finding in parsed.findings if finding.severity == "error")
+            raise InputError(f"{path}:{fault.line}:{fault.column}: {fault.message}", hint=fault.hint)
+        nodes += parsed.job.nodes
+    return nodes
 
 
 def _duration_s(value: str) -> float:

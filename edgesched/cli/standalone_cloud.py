@@ -1,8 +1,9 @@
 """The cloud scheduler's part of `edgesched standalone`: start it, make the two tokens, submit the jobs, tell how to
 use it.
 
-The jobs go the way of every job: created and submitted by the user `theone`, streamed to the node. The uplink stores
-what pods publish on the broker, as the shovel of a real node would, so the data query has it.
+The jobs go the way of every job: created and submitted by the user `theone`, streamed to the node. A job whose file is
+edited is replaced, so its runs begin anew; a file with errors leaves the job as it is. The uplink stores what pods
+publish on the broker, as the shovel of a real node would, so the data query has it.
 """
 
 from __future__ import annotations
@@ -15,8 +16,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from edgesched.cli.check import check_file, format_finding
 from edgesched.cloud.embedded import EmbeddedCloud
-from edgesched.errors import RefusedError
+from edgesched.errors import EdgeSchedError, RefusedError
 
 USER: Final = "theone"
 PORT: Final = 9770
@@ -26,6 +28,7 @@ PORT: Final = 9770
 class StartedCloud:
     """A cloud that serves. `jobs`: job ids by name of the file; `refused`: why a file was not taken, one line each."""
 
+    cloud: EmbeddedCloud
     url: str
     user_token: str
     node_token: str
@@ -42,6 +45,7 @@ def start_cloud(
     parts: ExitStack,
     *,
     vsn: str,
+    nodes: Iterable[str] = (),
     jobs: Iterable[Path],
     mqtt_uri: str,
     data_dir: Path | None = None,
@@ -50,14 +54,15 @@ def start_cloud(
 ) -> StartedCloud:
     """Start a cloud that ends with `parts`, and submit job files to it.
 
-    `port`: None for 9770 when it is free, else another one. `data_dir`: None for a folder that goes with the cloud.
+    `nodes`: where the user may schedule besides `vsn`. `port`: None for 9770 when it is free, else another one.
+    `data_dir`: None for a folder that goes with the cloud.
     Raises CloudUnavailableError when it does not start.
     """
     folder = data_dir or Path(parts.enter_context(tempfile.TemporaryDirectory(prefix="edgesched-cloud-")))
     flags = ["--uplink", mqtt_uri, "--uplink-vsn", vsn]
     cloud = EmbeddedCloud(folder, port=_port() if port is None else port, flags=flags, log=log)
     parts.callback(cloud.stop)
-    user_token, node_token = cloud.user_token(USER, [vsn]), cloud.node_token(vsn)
+    user_token, node_token = cloud.user_token(USER, [vsn, *nodes]), cloud.node_token(vsn)
     cloud.start()
     taken: dict[str, str] = {}
     refused = []
@@ -66,7 +71,50 @@ def start_cloud(
             taken[str(path)] = str(cloud.submit(path.read_text(encoding="utf-8"), user_token)["job_id"])
         except RefusedError as error:
             refused.append(f"{path}: {error.message}")
-    return StartedCloud(cloud.url, user_token, node_token, taken, tuple(refused))
+    return StartedCloud(cloud, cloud.url, user_token, node_token, taken, tuple(refused))
+
+
+class EditedJobs:
+    """Has the cloud take over job files that were edited. `look` is called now and then."""
+
+    def __init__(self, started: StartedCloud, files: Iterable[Path], say: Callable[[str], None]) -> None:
+        self._started = started
+        self._say = say
+        self._job_ids = dict(started.jobs)
+        self._seen = {path: _version(path) for path in files}
+
+    def look(self) -> None:
+        """Take over what has changed since the last look."""
+        for path, seen in self._seen.items():
+            version = _version(path)
+            if version is None or version == seen:  # editors take a file away for a moment
+                continue
+            self._seen[path] = version
+            try:
+                self._take(path)
+            except EdgeSchedError as error:
+                self._say(f"{path}: not taken over: {error.message}")
+
+    def _take(self, path: Path) -> None:
+        checked = check_file(str(path))
+        for finding in checked.findings:
+            self._say(format_finding(str(path), finding))
+        if not checked.ok:
+            return
+        started, job_id = self._started, self._job_ids.get(str(path))
+        if job_id is None:
+            self._job_ids[str(path)] = str(started.cloud.submit(checked.text, started.user_token)["job_id"])
+        else:
+            started.cloud.replace(job_id, checked.text, started.user_token)
+
+
+def _version(path: Path) -> tuple[int, int, int] | None:
+    """Return what changes with a file's content, None when it cannot be seen."""
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_mtime_ns, status.st_size, status.st_ino
 
 
 def _port() -> int:

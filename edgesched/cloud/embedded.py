@@ -109,7 +109,12 @@ class EmbeddedCloud:
         """Create and submit a job; returns the answer with `job_id`. Raises RefusedError with the cloud's reasons."""
         return self._request("POST", "/api/v1/submit", token=token, body=job_text.encode())
 
-    def _request(self, method: str, path: str, *, token: str, body: bytes) -> dict[str, Any]:
+    def replace(self, job_id: str, job_text: str, token: str) -> dict[str, Any]:
+        """Replace a job and bring it in force again. Raises RefusedError with the cloud's reasons."""
+        self._request("POST", f"/api/v1/edit?id={job_id}", token=token, body=job_text.encode())
+        return self._request("GET", f"/api/v1/submit?id={job_id}", token=token)
+
+    def _request(self, method: str, path: str, *, token: str, body: bytes | None = None) -> dict[str, Any]:
         headers = {"Authorization": f"Sage {token}"}
         try:
             answer = self._pool.request(method, self.url + path, body=body, headers=headers)

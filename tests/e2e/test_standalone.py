@@ -6,7 +6,6 @@ import re
 import shutil
 import signal
 import subprocess
-import tempfile
 from pathlib import Path
 
 import psutil
@@ -57,13 +56,13 @@ def ports(command: Command) -> dict[str, str]:
     return match.groupdict()
 
 
-def test_the_tutorial_job_runs_and_ends_by_itself() -> None:
+def test_the_tutorial_job_runs_and_ends_by_itself(tmp_path: Path) -> None:
     """The cron plugin is launched in its open slot and completes; `--for` ends everything with exit code 0."""
-    folders = set(Path(tempfile.gettempdir()).glob("edgesched-*"))
-    with Command("standalone", "--job", str(TUTORIAL), "--for", "14s") as command:
+    with Command("standalone", "--job", str(TUTORIAL), "--for", "14s", env={"TMPDIR": str(tmp_path)}) as command:
         ports(command)
         children = command.descendants()
-        command.await_line(r"job myjob is in force \(job id f-[0-9a-f]{8}\)")
+        assert list(tmp_path.iterdir())
+        command.await_line(r"job myjob is in force \(job id 1\)")
         command.await_line(r"image-sampler: its time has come, slot \d\d:\d\d:00 of cronjob")
         command.await_line(r"image-sampler: launched as pod image-sampler-")
         command.await_line(r"image-sampler: completed after \d")
@@ -71,7 +70,7 @@ def test_the_tutorial_job_runs_and_ends_by_itself() -> None:
         # two when the minute turned meanwhile
         assert re.search(r"^image-sampler: [12] launched, [12] completed", command.text, re.MULTILINE), command.text
     assert not [child for child in children if psutil.pid_exists(child.pid) and child.is_running()]
-    assert set(Path(tempfile.gettempdir()).glob("edgesched-*")) <= folders
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_published_measurement_fires_a_rule_within_100_ms(heat: Path) -> None:
@@ -111,7 +110,7 @@ def test_status_and_explain_answer_while_it_runs(heat: Path) -> None:
         http = ports(command)["http"]
         command.await_line("job heat is in force")
         status = ask_edgesched("status", "--url", http)
-        assert re.search(r"^sampler +f-[0-9a-f]{8} ", status, re.MULTILINE)
+        assert re.search(r"^sampler +1 ", status, re.MULTILINE)
         assert max(map(len, status.splitlines())) <= 80
         explained = ask_edgesched("explain", "sampler", "--url", http)
         assert "any(v('env.temperature') > 30)" in explained
@@ -151,8 +150,33 @@ def test_an_edited_job_file_is_taken_over(heat: Path) -> None:
         command.await_line("job heat is in force")
         heat.write_text(HEAT.replace("plugins:", "plugin:"))
         command.await_line(rf"{re.escape(str(heat))}:2:1: ")
+        assert "job heat is removed" not in command.text
+        began = len(command.lines)
+        heat.write_text(HEAT.replace("> 30", "> 40"))
+        command.await_line(r"job heat is in force \(job id 1\)", after=began)
+
+
+def test_without_the_clouds_packages_the_agent_reads_the_files(heat: Path, tmp_path: Path) -> None:
+    """One line says what is missing; jobs run from their files, and an edited one is taken over."""
+    (tmp_path / "absent").mkdir()
+    (tmp_path / "absent" / "aiohttp.py").write_text("raise ModuleNotFoundError(name='aiohttp')\n")
+    absent = {"PYTHONPATH": str(tmp_path / "absent")}
+    with Command("standalone", "--job", str(heat), "--for", "60s", env=absent) as command:
+        command.await_line(r"^without a cloud scheduler, which needs aiohttp: pip install 'edgesched\[cloud\]'$")
+        command.await_line(r"job heat is in force \(job id f-[0-9a-f]{8}\)")
         heat.write_text(HEAT.replace("> 30", "> 40"))
         command.await_line("job heat has changed")
+        assert "SES_HOST" not in command.text
+
+
+def test_a_job_that_the_cloud_refuses_is_told_and_taken_when_mended(heat: Path) -> None:
+    """The rest runs on; the mended file is submitted."""
+    heat.write_text(HEAT.replace("schedule(sampler)", "schedule(samper)"))
+    with Command("standalone", "--job", str(TUTORIAL), "--job", str(heat), "--for", "60s") as command:
+        command.await_line(rf"^not taken: {re.escape(str(heat))}: \[line 12, column 13: .*samper")
+        command.await_line("job myjob is in force")
+        heat.write_text(HEAT)
+        command.await_line("job heat is in force")
 
 
 def edgesched() -> list[str]:
