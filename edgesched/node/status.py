@@ -12,7 +12,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from edgesched import __version__
 from edgesched.core.model import Instant
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from edgesched.node.main import Agent
 
 FRESH_S: Final = 0.25
+PART: Final = 50
 
 
 class Pages:
@@ -52,7 +53,7 @@ class Pages:
             "/metrics": self._metrics,
             "/api/v1/status": self._status,
             "/api/v1/goals": lambda: json_answer(200, self._kept_view("goals", views.goals_view)),
-            "/api/v1/plugins": lambda: json_answer(200, self._kept_view("plugins", views.plugins_view)),
+            "/api/v1/plugins": lambda: json_answer(200, self._plugins()),
             "/api/v1/runs": lambda: json_answer(200, self._kept_view("runs", views.runs_view)),
             "/api/v1/explain": lambda: self._explain(query),
         }
@@ -68,10 +69,25 @@ class Pages:
             return json_answer(503, {"error": "the engine is busy"})
 
     def _kept_view(self, name: str, view: Callable[[NodeState, Instant], Any]) -> Any:
+        return self._keep(name, lambda: self._agent.engine.ask(view))
+
+    def _plugins(self) -> list[dict[str, Any]]:
+        """Return all plugins, asked for a few at a time: a thousand at once would hold the engine up."""
+        return cast("list[dict[str, Any]]", self._keep("plugins", self._ask_plugins))
+
+    def _ask_plugins(self) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = []
+        while True:
+            start = len(found)
+            found += self._agent.engine.ask(lambda state, now, start=start: views.plugins_view(state, now, start, PART))  # type: ignore[misc]
+            if len(found) < start + PART:
+                return found
+
+    def _keep(self, name: str, make: Callable[[], Any]) -> Any:
         with self._lock:
             made_s, kept = self._kept.get(name, (0.0, None))
             if kept is None or time.monotonic() - made_s > FRESH_S:
-                kept = self._agent.engine.ask(view)
+                kept = make()
                 self._kept[name] = (time.monotonic(), kept)
             return kept
 
@@ -101,7 +117,7 @@ class Pages:
         return 200, "text/html; charset=utf-8", render(self._shown()).encode()
 
     def _shown(self) -> Shown:
-        plugins = self._kept_view("plugins", views.plugins_view)
+        plugins = self._plugins()
         goals = self._kept_view("goals", views.goals_view)
         return Shown(self._status_value(), goals, plugins, self._agent.history.runs(), self._agent.clock.now().ts_ns)
 

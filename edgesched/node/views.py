@@ -7,6 +7,7 @@ must be quick. Times are RFC 3339 in UTC; ids and names are as they came, whoeve
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from itertools import islice
 from typing import Any
 
 from edgesched.core.model import NS_PER_S, Instant
@@ -55,9 +56,10 @@ def goals_view(state: NodeState, now: Instant) -> list[Json]:
     return [_goal(job, now) for job in state.jobs.values()]
 
 
-def plugins_view(state: NodeState, now: Instant) -> list[Json]:
-    """Return the plugins of all jobs with their state, its reason and their rules."""
-    return [plugin_view(state, plugin, now) for plugin in state.plugins.values()]
+def plugins_view(state: NodeState, now: Instant, start: int = 0, count: int | None = None) -> list[Json]:
+    """Return the plugins of all jobs with their state, its reason and their rules; or `count` of them from `start`."""
+    end = None if count is None else start + count
+    return [plugin_view(state, plugin, now) for plugin in islice(state.plugins.values(), start, end)]
 
 
 def runs_view(state: NodeState, now: Instant) -> list[Json]:  # noqa: ARG001 - one shape for all views
