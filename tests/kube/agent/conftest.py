@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from edgesched.simcluster import Outcome, Scenario, SimCluster
+from edgesched.simcluster import NodeShape, Outcome, Scenario, SimCluster
 from tests.kube.node.agents import Bus
 from tests.kube.rawkube import Json, RawKube
 from tests.kube.realkube import RealKube
@@ -16,7 +16,10 @@ from tests.waiting import wait_until
 
 SES = "/api/v1/namespaces/ses"
 LEASES = "/apis/coordination.k8s.io/v1/namespaces/ses/leases"
-SCENARIO = Scenario((Outcome(plugin="long-*", run_s=None, start_delay_s=0.1), Outcome(run_s=0.5, start_delay_s=0.1)))
+SCENARIO = Scenario(
+    (Outcome(plugin="long-*", run_s=None, start_delay_s=0.1), Outcome(run_s=0.5, start_delay_s=0.1)),
+    node=NodeShape(capacity={"cpu": "64", "memory": "64Gi", "pods": "500"}),
+)
 
 
 @dataclass

@@ -30,6 +30,7 @@ class Told:
     name: str
     at_ns: int
     fields: dict[str, Any]
+    message_id: str = ""
 
 
 class Bus:
@@ -100,7 +101,7 @@ class Bus:
     def _hear(self, _client: object, _userdata: object, message: Any) -> None:
         wire = json.loads(message.payload)
         fields = json.loads(wire["val"])
-        self.told.append(Told(wire["name"].removeprefix(STATUS), wire["ts"], fields))
+        self.told.append(Told(wire["name"].removeprefix(STATUS), wire["ts"], fields, wire["id"]))
 
 
 @dataclass
