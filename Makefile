@@ -39,7 +39,7 @@ test: $(VENV)/.dev ## lint, types, layers and all tests that need no root
 	@$(MAKE) --no-print-directory lint type layers unit
 
 unit:
-	@$(PY) -m pytest -q -m "not apiserver and not node and not rabbitmq and not slow" $(ARGS)
+	@$(PY) -m pytest -q -n 4 --dist loadfile -m "not apiserver and not node and not rabbitmq and not slow" $(ARGS)
 
 test-amqp: $(VENV)/.dev ## the adapters against a real RabbitMQ
 	@tools/apt.sh rabbitmq-server
