@@ -25,7 +25,7 @@ def test_both_spellings_in_the_order_of_time(tmp_path: Path) -> None:
 def test_gzip_is_recognised_by_its_content(tmp_path: Path) -> None:
     """The name of the file does not matter."""
     file = tmp_path / "m.ndjson"
-    file.write_bytes(gzip.compress(WIRE.encode(, mtime=0)))
+    file.write_bytes(gzip.compress(WIRE.encode(), mtime=0))
     assert len(read_history(str(file)).measurements) == 1
 
 
