@@ -197,6 +197,8 @@ def test_files_are_private_and_hold_no_secret(world: World) -> None:
     assert {path.name for path in files} >= {"state.db", "lock", "windows.json.z"}
     for path in files:
         assert stat.S_IMODE(path.stat().st_mode) == 0o600, path.name
+        if path.is_socket():
+            continue
         assert b"hunter2" not in path.read_bytes(), path.name
         assert b"correcthorse" not in path.read_bytes(), path.name
     assert stat.S_IMODE((world.folder / "state").stat().st_mode) == 0o700
