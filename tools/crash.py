@@ -187,6 +187,7 @@ class Series:
 
     def _one_life(self) -> None:
         chance = self.chance
+        self.cluster.calm()  # a short life does not use up its faults; they must not heap up
         pid = self.launcher.start(self.arguments)
         born_s = time.monotonic()
         life_s = chance.choice([chance.uniform(0.0, 0.4), chance.uniform(0.3, 1.5), chance.expovariate(0.7)])

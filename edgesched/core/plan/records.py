@@ -23,6 +23,7 @@ by way of the wall clock.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Final, NamedTuple
@@ -117,6 +118,7 @@ def slot_text(key: SlotKey, fire_ns: int) -> str:
     return UNIT.join((*key, str(fire_ns)))
 
 
+@functools.lru_cache(maxsize=8192)
 def rule_key(job_id: str, text: str) -> str:
     """Return the key of a rule's record."""
     return f"{job_id}/{hashlib.sha256(text.encode()).hexdigest()[:16]}"
