@@ -10,6 +10,7 @@ import sqlite3
 import stat
 import subprocess
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from typing import Any
 import paho.mqtt.client as mqtt
 import pytest
 
-from edgesched.adapters.broker import EmbeddedBroker
+from edgesched.adapters.broker import EmbeddedBroker, free_port
 from edgesched.simcluster import Outcome, Scenario, SimCluster
 from tests.e2e.processes import Command
 from tests.e2e.test_run import CRON, HOT, World, fire
@@ -283,3 +284,27 @@ def may_grow(agent: Command, allowed: bool) -> None:
     """Let the kernel refuse, or allow, every write of the agent to a file."""
     _, hard = resource.prlimit(agent.process.pid, resource.RLIMIT_FSIZE)
     resource.prlimit(agent.process.pid, resource.RLIMIT_FSIZE, (hard if allowed else 0, hard))
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_two_minutes_without_any_link(world: World) -> None:
+    """Broker and cloud are gone for two minutes: jobs go on, and on return every event arrives, in order."""
+    port = world.broker.port
+    cloud = f"http://127.0.0.1:{free_port()}/api/v1/goals/W023/stream"
+    made = creations(world)
+    with Command("run", *flags(world, world.job(TWENTY)), "--goalstream-url", cloud) as agent:
+        agent.await_event("plugin.complete", 60)
+        world.broker.stop()
+        before, began_s = len(made), time.monotonic()
+        wait_until(lambda: time.monotonic() - began_s > 120, 150)
+        assert len(made) - before >= 5
+        world.broker = EmbeddedBroker(port=port)
+        world.broker.start()
+        witness = Subscriber(port)
+        wait_until(lambda: len(set(witness.ids)) >= 5 * (len(made) - before), 60)
+        assert agent.end() == 0
+    numbers = witness.numbers()
+    assert numbers == list(range(numbers[0], numbers[-1] + 1))
+    assert sum("plugin/complete" in topic for topic, _ in witness.events) >= len(made) - before - 1
+    witness.close()
