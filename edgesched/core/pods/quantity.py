@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import re
 from fractions import Fraction
@@ -27,9 +28,10 @@ def parse_quantity(text: str) -> Fraction:
     return -value if sign == "-" else value
 
 
+@functools.lru_cache(maxsize=1024)
 def in_units(resource: str, text: str) -> int:
     """Read an amount of a resource as the whole number that the planner counts in: millicores for `cpu`, else bytes or
-    pieces, rounded up.
+    pieces, rounded up. Kept, because the pods of a node ask for the same few amounts.
 
     Raises: ValueError when the text is no quantity.
     """
