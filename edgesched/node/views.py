@@ -39,6 +39,7 @@ def status_view(state: NodeState, now: Instant) -> Json:
         "runs": dict(sorted(states.items())),
         "waiting": len(state.waiting),
         "foreign_pods": len(state.foreign),
+        "nodes": len(state.nodes),
         "measurements": sorted(state.wakeups.by_name),
         "pauses": [_pause(key, pause, now) for key, pause in state.pauses.items()],
         "other_rules": [rule_view(rule) for rule in state.rules.values() if rule.rule.action in ("publish", "set")],

@@ -58,6 +58,7 @@ def cluster(config: Config, emit: Emit, clock: Clock, notice: Notice, *, identit
         KubeGoalCopy,
         KubeGoals,
         KubeLease,
+        KubeNodes,
         KubePods,
         KubeTarget,
         KubeWatch,
@@ -73,6 +74,8 @@ def cluster(config: Config, emit: Emit, clock: Clock, notice: Notice, *, identit
     more: dict[str, Source] = {"kube-goals": KubeGoals(api, namespace=namespace, emit=emit, notice=notice)}
     if config.wes:
         more["kube-bootstrap"] = KubeBootstrap(api, config.pods, notice=notice)
+    if config.policy == "resourceaware":
+        more["kube-nodes"] = KubeNodes(api, emit=emit, notice=notice)
     copy = KubeGoalCopy(api, namespace=namespace, notice=notice) if config.goalstream_url else None
     if copy is not None:
         more["kube-goal-copy"] = copy
@@ -217,6 +220,7 @@ def plan_settings(config: Config, epoch: str, start: str = "") -> PlanSettings:
         policy=config.policy,
         site=config.site,
         admission=config.admission,
+        pods=config.pods,
         grace_s=config.grace,
         keep_finished_s=config.keep_finished,
         keep_finished_pods=config.keep_finished_pods,

@@ -5,6 +5,7 @@ from edgesched.adapters.kube.bootstrap import KubeBootstrap, Missing
 from edgesched.adapters.kube.goals import KubeGoalCopy, KubeGoals
 from edgesched.adapters.kube.lease import KubeLease, LeaseState, LeaseTiming
 from edgesched.adapters.kube.listwatch import WatchTuning
+from edgesched.adapters.kube.nodes import KubeNodes
 from edgesched.adapters.kube.pods import KubePods
 from edgesched.adapters.kube.watch import KubeWatch
 
@@ -14,6 +15,7 @@ __all__ = [
     "KubeGoalCopy",
     "KubeGoals",
     "KubeLease",
+    "KubeNodes",
     "KubePods",
     "KubeTarget",
     "KubeWatch",

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from edgesched.core.model import Measurement, PodView, ScienceGoal
+from edgesched.core.pods import NodeView
 
 SourceKind = Literal["stream", "configmap", "files"]
 
@@ -39,6 +40,13 @@ class PodsListed:
     """A complete list of the plugin pods of our namespace: what is not in it does not exist."""
 
     pods: tuple[PodView, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class NodesObserved:
+    """The nodes of the cluster, all of them, with what they can hold; for the policy `resourceaware`."""
+
+    nodes: tuple[NodeView, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +123,7 @@ Event = (
     | Measured
     | PodObserved
     | PodsListed
+    | NodesObserved
     | PodEventObserved
     | EffectDone
     | Woke

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from typing import Final
 
-from edgesched.core.model import NS_PER_S, Instant, Plugin, PluginSpec, PodOrder, PodView
+from edgesched.core.model import NS_PER_S, Instant, Plugin, PluginSpec, PodView
 from edgesched.core.plan.announce import log, publish_run, say_run, tell
-from edgesched.core.plan.effects import DeletePod, LaunchPod
+from edgesched.core.plan.effects import DeletePod
 from edgesched.core.plan.ends import (
     DURATION_REACHED,
     complete,
@@ -22,6 +22,7 @@ from edgesched.core.plan.ends import (
     tell_failure,
 )
 from edgesched.core.plan.events import EffectDone, PodEventObserved
+from edgesched.core.plan.launching import request_launch
 from edgesched.core.plan.ledger import SlotKey
 from edgesched.core.plan.lifecycle import RunState, may_follow
 from edgesched.core.plan.state import Run
@@ -116,23 +117,6 @@ def launch_done(turn: Turn, run: Run, event: EffectDone) -> None:
         request_launch(turn, run)
     else:
         fail(turn, run, event.detail or "the cluster refused the pod")
-
-
-def request_launch(turn: Turn, run: Run) -> None:
-    """Ask for the pod of a run."""
-    plugin = turn.state.plugins.get(run.plugin_key)
-    order = PodOrder(
-        run_id=run.run_id,
-        pod_name=run.pod_name,
-        instance=run.instance,
-        job_id=run.job_id,
-        goal_id=run.goal_id,
-        upload_job=plugin.upload_job if plugin is not None else run.plugin.spec.job,
-        plugin=run.plugin,
-        duration_s=run.duration_s,
-        priority=run.priority,
-    )
-    turn.effects.append(LaunchPod(f"launch:{run.run_id}", order))
 
 
 def pod_event(turn: Turn, event: PodEventObserved) -> None:

@@ -6,6 +6,7 @@ the reason why. Foreign plugin pods (of another agent) count as occupants: they 
 - `default`: everybody goes.
 - `roundrobin`: one run at a time, the oldest first.
 - `gpuaware`: runs that need the GPU one at a time, the others at once.
+- `resourceaware` (in `room`): as `gpuaware`, and no more than the nodes can hold.
 
 Within a policy a higher `priority=` goes first; equal ones in the order of their decision.
 """

@@ -17,9 +17,9 @@ from edgesched.core.model import Instant, Plugin, PluginSpec, PodView
 from edgesched.core.plan import criteria, goals
 from edgesched.core.plan.effects import Effect, FetchLog
 from edgesched.core.plan.ends import remove_pod
+from edgesched.core.plan.launching import request_launch
 from edgesched.core.plan.ledger import SlotKey
 from edgesched.core.plan.lifecycle import RunState
-from edgesched.core.plan.pods import request_launch
 from edgesched.core.plan.records import SCHEMA, UNIT, Record, rule_key
 from edgesched.core.plan.settings import PlanSettings
 from edgesched.core.plan.state import NodeState, Pause, PauseKey, PluginKey, Retry, Run, Slot, StoryLine

@@ -5,10 +5,11 @@ from __future__ import annotations
 from edgesched.core.model import NS_PER_S
 from edgesched.core.plan.announce import log, publish_run, tell
 from edgesched.core.plan.ends import miss
+from edgesched.core.plan.launching import request_launch
 from edgesched.core.plan.lifecycle import RunState
 from edgesched.core.plan.pauses import paused
-from edgesched.core.plan.pods import request_launch
 from edgesched.core.plan.policies import POLICIES, default
+from edgesched.core.plan.room import resourceaware
 from edgesched.core.plan.state import Run
 from edgesched.core.plan.turn import Turn
 from edgesched.core.rules import next_fire
@@ -35,9 +36,12 @@ def select(turn: Turn) -> None:
         waiting = [run for run in waiting if not paused(state, run.plugin_key)]
     if any(run.priority for run in waiting):
         waiting.sort(key=lambda run: -run.priority)
-    policy = POLICIES.get(state.settings.policy, default)
     active = [run for run in state.runs.values() if run.is_active and run.run_id not in state.waiting]
-    selection = policy(waiting, active, list(state.foreign.values()))
+    if state.settings.policy == "resourceaware":
+        selection = resourceaware(state, waiting, active)
+    else:
+        policy = POLICIES.get(state.settings.policy, default)
+        selection = policy(waiting, active, list(state.foreign.values()))
     for run in selection.go:
         _go(turn, run)
     for run, reason in selection.stay:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from edgesched.core.model import Site
-from edgesched.core.pods import AdmissionSettings
+from edgesched.core.pods import AdmissionSettings, PodSettings
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +19,8 @@ class PlanSettings:
     `image_wait_s`: patience with image pull and container configuration errors. `unschedulable_s`: patience with a pod
     that no node takes. `hold_missing_s`: how long a job lacking in the first list after a reconnect is kept.
     `backoff_min_s`, `backoff_max_s`: pause of a level-true rule after failures. `breaker_after`: consecutive failures
-    after which a plugin counts as failing. `log_lines`: lines of log in a failure event.
+    after which a plugin counts as failing. `log_lines`: lines of log in a failure event. `pods`: how pods look, hence
+    what they ask for.
     """
 
     vsn: str
@@ -28,6 +29,7 @@ class PlanSettings:
     policy: str = "default"
     site: Site | None = None
     admission: AdmissionSettings = field(default_factory=AdmissionSettings)
+    pods: PodSettings = field(default_factory=PodSettings)
     grace_s: float = 60.0
     min_gap_s: float = 10.0
     keep_finished_s: float = 60.0

@@ -17,6 +17,7 @@ from edgesched.core.plan.ledger import Ledger
 from edgesched.core.plan.lifecycle import ENDED, RunState
 from edgesched.core.plan.settings import PlanSettings
 from edgesched.core.plan.wakeups import Wakeups
+from edgesched.core.pods import NodeView
 from edgesched.core.rules import Bound, Condition, Verdict
 from edgesched.core.windows import WindowStore
 
@@ -46,7 +47,8 @@ class Run:
     `number` orders runs by their decision. `key` is what the pod's name is derived from: the ledger key of the slot
     that caused it, or a counter. `cause`: the condition that fired. `why`: one line on where the run is held, for
     people. `ending`: why we asked for its end. `attempt` counts names for its pod, `retry` launches of its slot.
-    `grace_s`: how long its slots stay open.
+    `grace_s`: how long its slots stay open. `ask`: what its pod requests and the labels that it wants of a node, once
+    somebody has asked.
     """
 
     run_id: str
@@ -78,6 +80,7 @@ class Run:
     attempt: int = 1
     retry: int = 0
     grace_s: float = 0.0
+    ask: tuple[Mapping[str, int], Mapping[str, str]] | None = None
     plugin_key: PluginKey = field(init=False)
 
     def __post_init__(self) -> None:
@@ -238,6 +241,7 @@ class NodeState:
     finished: deque[str] = field(default_factory=deque)
     told: dict[str, int] = field(default_factory=dict)
     foreign: dict[str, PodView] = field(default_factory=dict)
+    nodes: dict[str, NodeView] = field(default_factory=dict)
     pauses: dict[PauseKey, Pause] = field(default_factory=dict)
     fresh_story: deque[tuple[PluginKey, int, StoryLine]] = field(default_factory=lambda: deque(maxlen=FRESH_LENGTH))
     pods_known: bool = False

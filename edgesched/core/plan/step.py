@@ -24,6 +24,7 @@ from edgesched.core.plan.events import (
     Event,
     GoalsReceived,
     Measured,
+    NodesObserved,
     Paused,
     PodEventObserved,
     PodObserved,
@@ -107,6 +108,8 @@ def _hear(turn: Turn, event: Event) -> None:
         _effect_done(turn, event)
     elif isinstance(event, GoalsReceived):
         goals.receive(turn, event)
+    elif isinstance(event, NodesObserved):
+        turn.state.nodes = {node.name: node for node in event.nodes}
     elif isinstance(event, Booted):
         _boot(turn, event)
     elif isinstance(event, ClockTrusted):

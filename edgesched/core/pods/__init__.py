@@ -5,7 +5,7 @@ from edgesched.core.pods.labels import TASK
 from edgesched.core.pods.manifest import pod_manifest, upload_path
 from edgesched.core.pods.names import ImageRef, RunNames, instance_name, parse_image, pod_name, run_names
 from edgesched.core.pods.settings import ConfigMount, PodSettings
-from edgesched.core.pods.view import NodeView, view_node, view_pod
+from edgesched.core.pods.view import NodeView, pod_requests, view_node, view_pod
 
 __all__ = [
     "TASK",
@@ -20,6 +20,7 @@ __all__ = [
     "parse_image",
     "pod_manifest",
     "pod_name",
+    "pod_requests",
     "run_names",
     "upload_path",
     "view_node",

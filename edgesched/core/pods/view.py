@@ -64,7 +64,7 @@ def view_pod(raw: Json) -> PodView:
         unschedulable=_unschedulable(status) if phase == "Pending" else "",
         deleting=bool(metadata.get("deletionTimestamp")),
         gpu=_wants_gpu(spec),
-        requests=_requests(spec),
+        requests=pod_requests(spec),
         created_ns=_ns(metadata.get("creationTimestamp")) or 0,
         container=_container(_plugin_container(spec, _text(labels, TASK)), statuses),
         init=_container(_text(inits[0], "name"), _objects(status, "initContainerStatuses")) if inits else None,
@@ -84,6 +84,23 @@ def view_node(raw: Json) -> NodeView:
         allocatable=_amounts(_object(status, "allocatable")),
         usable=ready and not _object(raw, "spec").get("unschedulable"),
     )
+
+
+def pod_requests(spec: Json) -> dict[str, int]:
+    """Add up what the scheduler reserves for a pod's spec, by resource: millicores for `cpu`, else bytes or pieces.
+
+    It is the containers' sum, or the largest init container where that is more.
+    """
+    total: dict[str, int] = {}
+    for container in _objects(spec, "containers"):
+        for name, amount in _container_requests(container).items():
+            total[name] = total.get(name, 0) + amount
+    for container in _objects(spec, "initContainers"):
+        for name, amount in _container_requests(container).items():
+            total[name] = max(total.get(name, 0), amount)
+    for name, amount in _amounts(_object(spec, "overhead")).items():
+        total[name] = total.get(name, 0) + amount
+    return total
 
 
 def _plugin_container(spec: Json, task: str) -> str:
@@ -129,20 +146,6 @@ def _wants_gpu(spec: Json) -> bool:
     if _object(spec, "nodeSelector").get(GPU_SELECTOR) == "true":
         return True
     return any(GPU in _object(_object(each, "resources"), "limits") for each in _objects(spec, "containers"))
-
-
-def _requests(spec: Json) -> dict[str, int]:
-    """Add up what the scheduler reserves: the containers' sum, or the largest init container where that is more."""
-    total: dict[str, int] = {}
-    for container in _objects(spec, "containers"):
-        for name, amount in _container_requests(container).items():
-            total[name] = total.get(name, 0) + amount
-    for container in _objects(spec, "initContainers"):
-        for name, amount in _container_requests(container).items():
-            total[name] = max(total.get(name, 0), amount)
-    for name, amount in _amounts(_object(spec, "overhead")).items():
-        total[name] = total.get(name, 0) + amount
-    return total
 
 
 def _container_requests(container: Json) -> dict[str, int]:
