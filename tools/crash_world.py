@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import ctypes
 import json
 import os
 import signal
@@ -21,6 +22,7 @@ from edgesched.adapters.broker import EmbeddedBroker
 from tools.crash_check import Creation, Heard
 
 PREFIX = "sys.scheduler.status."
+PR_SET_PDEATHSIG = 1
 AGENT, RUN = "edgesched.io/agent", "edgesched.io/run"
 
 
@@ -173,7 +175,7 @@ class Launcher:
         return int(self._process.stdout.readline())
 
     def close(self) -> None:
-        """End the launcher; agents go on."""
+        """End the launcher, and with it whatever agent still runs."""
         assert self._process.stdin is not None
         self._process.stdin.close()
         self._process.wait(20)
@@ -215,6 +217,7 @@ def _serve(log: str) -> int:
         pid = os.fork()
         if pid == 0:
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+            ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
             descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
             os.dup2(descriptor, 1)
             os.dup2(descriptor, 2)
