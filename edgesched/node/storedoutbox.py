@@ -135,8 +135,17 @@ class StoredOutbox(Outlet):
             self._waiting = max(0, self._waiting - len(messages))
 
     def _settle(self) -> None:
-        """Nothing is left although the count says so: repeats, or messages that a commit has yet to bring."""
+        """Nothing is left although the count says so: repeats, or messages that a commit has yet to bring.
+
+        The store is asked once more under the lock that `put` needs: a message is in it before it is counted.
+        """
         with self._changed:
-            if self._waiting:
-                self._changed.wait(0.02)
-                self._waiting = 0 if not self._committer.held else self._committer.held
+            self._changed.wait(0.02)
+            if self._committer.held:
+                return
+            try:
+                left = self._store.unsent(1, after=self._sent_to)
+            except StoreUnavailableError:
+                return
+            if not left:
+                self._waiting = 0

@@ -267,6 +267,18 @@ def test_a_lost_message_is_reported_by_a_message(tmp_path: Path) -> None:
     assert len(sent) + lost == shell.node.state.effect_counter
 
 
+def test_a_message_that_comes_while_the_outbox_settles_is_not_forgotten(shell: Shell) -> None:
+    """The count may be wrong, the store is not: what is in it is sent."""
+    shell.reader.away = True
+    shell.take(shell.node.start(goal(CRON)))
+    wait_until(lambda: shell.outbox.failures)
+    shell.outbox._settle()
+    assert shell.outbox.waiting
+    shell.reader.away = False
+    wait_until(lambda: not shell.outbox.waiting)
+    assert numbers(shell.reader.ids) == list(range(1, shell.node.state.effect_counter + 1))
+
+
 def test_scoreboard_values_wait_until_they_are_shown(shell: Shell) -> None:
     """A value is in the store until the board has it; an older confirmation does not drop a newer value."""
     first, second = SetState("1", "mode", "busy"), SetState("2", "mode", "idle")
