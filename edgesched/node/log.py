@@ -117,7 +117,11 @@ class LogSink(logging.Handler):
         return self._monotonic_s() if self._monotonic_s is not None else record.created
 
     def _write_counts(self, now_s: float) -> None:
-        over = [key for key, seen in self._repeats.items() if now_s - seen.started_s >= REPEAT_WINDOW_S]
+        over = []
+        for key, seen in self._repeats.items():
+            if now_s - seen.started_s < REPEAT_WINDOW_S:
+                break  # the table is in the order of time
+            over.append(key)
         for key in over:
             seen = self._repeats.pop(key)
             if seen.last is not None:
