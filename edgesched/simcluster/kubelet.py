@@ -227,9 +227,9 @@ class Kubelet:
                 self.tell(run, "Normal", "Killing", f"Stopping container {container.name}", path)
 
     def kill_pod(self, uid: str, code: int) -> None:
-        """The containers are killed from outside of Kubernetes."""
+        """The containers are killed from outside of Kubernetes; a pod that does not run yet has none."""
         run = self._runs.get(uid)
-        if run and not run.has_ended:
+        if run and run.is_running and not run.has_ended:
             self._on_node(partial(self._kill, run, code))
 
     def evict_pod(self, uid: str, why: str) -> None:

@@ -36,7 +36,7 @@ def test_a_small_node_is_not_overcommitted(small: SimCluster, bus: Bus, tmp_path
         write_job(folder / "three.yaml", PARTS)
         waiting = agent.await_event("plugin.waiting")
         assert waiting["reason"].startswith("waiting for cpu: asks for 100m, 50m of 250m free on sim-node, held by ")
-        wait_until(lambda: len(small.pods()) == 2)
+        wait_until(lambda: [pod["status"]["phase"] for pod in small.pods()] == ["Running", "Running"])
         small.kill_pod(small.pods()[0]["metadata"]["name"])
         bus.wait(waiting["plugin"], "plugin.scheduled")
         assert not [each for each in bus.told if "nsufficient" in str(each.fields.get("message"))]
