@@ -110,3 +110,9 @@ image: $(VENV)/.run ## the container image without a registry, as build/edgesche
 crash: $(VENV)/.dev ## kill the agent at random moments and judge the records (COUNT=20 SEED=2)
 	@tools/apt.sh mosquitto
 	@$(PY) -u -m tools.crash --count $(or $(COUNT),1000) --seed $(or $(SEED),1)
+
+.PHONY: bench-node
+bench-node: $(VENV)/.dev ## the reference's loads on a real node, beside its figures (root; 25 min, SHORT=1: 10 min)
+	@tools/apt.sh mosquitto etcd-server openssl curl containerd runc containernetworking-plugins iproute2 busybox-static catatonit
+	@tools/k8s/build.sh kube-apiserver kube-controller-manager kube-scheduler kubelet
+	@SHORT=$(SHORT) $(PY) -m bench node

@@ -46,6 +46,11 @@ class Cluster:
         assert answer.status < 300, (method, path, answer.status, answer.data[:200])
         return json.loads(answer.data)
 
+    def stream(self, path: str, silence_s: float) -> Any:
+        """Open a watch."""
+        timeout = urllib3.Timeout(connect=5, read=silence_s)
+        return self._pool.request("GET", self.url + path, headers=self._headers, preload_content=False, timeout=timeout)
+
     def clear(self) -> None:
         """Remove all plugin pods."""
         self.call("DELETE", PODS, {"gracePeriodSeconds": 0})
@@ -55,15 +60,7 @@ class Cluster:
     def arrivals(self) -> Arrivals:
         """Follow the creation of pods from now on."""
         version = self.call("GET", PODS)["metadata"]["resourceVersion"]
-        path = f"{PODS}?watch=1&resourceVersion={version}&timeoutSeconds=600"
-        stream = self._pool.request(
-            "GET",
-            self.url + path,
-            headers=self._headers,
-            preload_content=False,
-            timeout=urllib3.Timeout(connect=5, read=610),
-        )
-        return Arrivals(stream)
+        return Arrivals(self.stream(f"{PODS}?watch=1&resourceVersion={version}&timeoutSeconds=600", 610))
 
 
 class Arrivals:

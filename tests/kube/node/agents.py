@@ -69,6 +69,10 @@ class Bus:
         self.broker.start()
         assert self._subscribed.wait(20)
 
+    def publish(self, topic: str, payload: bytes) -> None:
+        """Publish something and wait until the broker has it."""
+        self._client.publish(topic, payload, qos=1).wait_for_publish(10)
+
     def fire(self, *plugins: str) -> None:
         """Publish the measurements that launch plugins, until each is told as queued once more."""
         before = {plugin: len(self.of(plugin, "plugin.queued")) for plugin in plugins}
@@ -76,7 +80,7 @@ class Bus:
         while left := [plugin for plugin in plugins if len(self.of(plugin, "plugin.queued")) == before[plugin]]:
             assert time.monotonic() < end_s, f"not queued: {left}"
             for plugin in left:
-                self._client.publish(f"test/fire/{plugin}", b"1", qos=1).wait_for_publish(10)
+                self.publish(f"test/fire/{plugin}", b"1")
             # within this time an agent that listens has answered; a value stays in the window for 5 s
             threading.Event().wait(1.0)
 
