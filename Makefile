@@ -98,7 +98,10 @@ install: ## the agent as a systemd service (root; PREFIX, DESTDIR, INSTALL_DIR, 
 uninstall: ## take the service away; configuration and state stay
 	@tools/install.sh uninstall
 
-.PHONY: docs-logs image
+.PHONY: docs docs-logs image
+
+docs: $(VENV)/.dev ## the documentation as a site, every link checked: build/docs/index.html
+	@$(PY) -m sphinx -q -n -W --keep-going -d build/docs-cache -c docs . build/docs
 
 docs-logs: $(VENV)/.dev ## bring docs/logs.md up to date with the code
 	@$(PY) -m tools.logs
