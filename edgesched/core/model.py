@@ -184,7 +184,8 @@ class PodView:
     """What the planner needs to know of a pod; built from the API's JSON by `edgesched.core.pods.view_pod`.
 
     `run_id` and `agent` are our labels, empty on foreign pods. `container` is the plugin's container, `init` the first
-    init container. `unschedulable` is the scheduler's own message, empty when the pod is or may be placed.
+    init container. `unschedulable` is the scheduler's own message, empty when the pod is or may be placed. `version`
+    grows with every change of anything in the cluster, 0 when it is not known.
     """
 
     name: str
@@ -206,3 +207,4 @@ class PodView:
     created_ns: int = 0
     container: ContainerView = ContainerView("")
     init: ContainerView | None = None
+    version: int = 0

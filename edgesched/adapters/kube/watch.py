@@ -72,11 +72,11 @@ class PodSink:
         self._told: dict[str, str] = {}
         self._gone: dict[str, str] = {}
 
-    def listed(self, items: list[Json], version: str) -> None:  # noqa: ARG002 - the port of all sinks
+    def listed(self, items: list[Json], version: str) -> None:
         """Tell the complete list."""
         self._told = dict(map(_identity, items))
         self._gone = {}
-        self._emit(PodsListed(tuple(map(view_pod, items))))
+        self._emit(PodsListed(tuple(map(view_pod, items)), _number(version)))
 
     def changed(self, kind: str, item: Json) -> None:
         """Tell a change, unless this or a later version of the pod was told."""

@@ -37,9 +37,10 @@ class PodObserved:
 
 @dataclass(frozen=True, slots=True)
 class PodsListed:
-    """A complete list of the plugin pods of our namespace: what is not in it does not exist."""
+    """A complete list of the plugin pods of our namespace: what is not in it did not exist at `version` (0: now)."""
 
     pods: tuple[PodView, ...]
+    version: int = 0
 
 
 @dataclass(frozen=True, slots=True)

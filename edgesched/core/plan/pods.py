@@ -21,7 +21,7 @@ from edgesched.core.plan.ends import (
     report_orphan,
     tell_failure,
 )
-from edgesched.core.plan.events import EffectDone, PodEventObserved
+from edgesched.core.plan.events import EffectDone, PodEventObserved, PodsListed
 from edgesched.core.plan.launching import request_launch
 from edgesched.core.plan.ledger import SlotKey
 from edgesched.core.plan.lifecycle import RunState, may_follow
@@ -32,6 +32,7 @@ from edgesched.core.rules import parse_duration_ns
 
 DELETED_OUTSIDE: Final = "plugin deleted from external"
 MAX_ATTEMPTS: Final = 3
+YOUNG_NS: Final = 60 * NS_PER_S
 
 PATIENT_REASONS: Final = frozenset(
     {
@@ -48,21 +49,30 @@ PATIENT_REASONS: Final = frozenset(
 """Reasons of a waiting container that may heal: an image may be pushed, a secret may be created."""
 
 
-def observe_list(turn: Turn, pods: tuple[PodView, ...]) -> None:
+def observe_list(turn: Turn, listed: PodsListed) -> None:
     """Take a complete list: what is in it is observed, what we believed to be there and is not in it is gone."""
     state = turn.state
-    names = {pod.name for pod in pods}
-    for pod in pods:
+    names = {pod.name for pod in listed.pods}
+    for pod in listed.pods:
         observe(turn, pod, gone=False)
     for run in list(state.runs.values()):
-        if run.pod is not None and not run.pod_gone and run.pod_name not in names:
-            observe(turn, run.pod, gone=True)
+        if run.pod is None or run.pod_gone or run.pod_name in names or _came_later(turn, run.pod, listed):
+            continue
+        observe(turn, run.pod, gone=True)
     for name in [name for name in state.foreign if name not in names]:
         del state.foreign[name]
     if not state.pods_known:
         state.pods_known = True
         running = sum(1 for run in state.runs.values() if run.is_active and run.pod is not None)
         log(turn, "pods.adopted", {"pods": len(state.run_of_pod), "running": running, "foreign": len(state.foreign)})
+
+
+def _came_later(turn: Turn, pod: PodView, listed: PodsListed) -> bool:
+    """Whether a pod was created while the list was on its way: the answer to the create was quicker.
+
+    Only of a young pod is that believed: a cluster that lost its store counts its versions from the beginning.
+    """
+    return 0 < listed.version < pod.version and turn.now.ts_ns - pod.created_ns < YOUNG_NS
 
 
 def observe(turn: Turn, pod: PodView, *, gone: bool) -> None:
@@ -89,6 +99,9 @@ def observe(turn: Turn, pod: PodView, *, gone: bool) -> None:
             return
         # the pod was deleted and made anew under our eyes: the old one's end is the run's end
         _vanish(turn, run)
+        return
+    if known is not None and 0 < pod.version < known.version and not gone:
+        # the answer to the create was slower than the watch
         return
     run.pod = pod
     state.run_of_pod[pod.name] = run.run_id

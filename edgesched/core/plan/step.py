@@ -101,7 +101,7 @@ def _hear(turn: Turn, event: Event) -> None:
     if isinstance(event, PodObserved):
         pods.observe(turn, event.pod, gone=event.gone)
     elif isinstance(event, PodsListed):
-        pods.observe_list(turn, event.pods)
+        pods.observe_list(turn, event)
     elif isinstance(event, PodEventObserved):
         pods.pod_event(turn, event)
     elif isinstance(event, EffectDone):

@@ -48,6 +48,7 @@ def view_pod(raw: Json) -> PodView:
     phase = _text(status, "phase") or "Pending"
     statuses = _objects(status, "containerStatuses")
     inits = _objects(spec, "initContainers")
+    version = _text(metadata, "resourceVersion")
     return PodView(
         name=_text(metadata, "name"),
         uid=_text(metadata, "uid"),
@@ -68,6 +69,7 @@ def view_pod(raw: Json) -> PodView:
         created_ns=_ns(metadata.get("creationTimestamp")) or 0,
         container=_container(_plugin_container(spec, _text(labels, TASK)), statuses),
         init=_container(_text(inits[0], "name"), _objects(status, "initContainerStatuses")) if inits else None,
+        version=int(version) if version.isdecimal() else 0,
     )
 
 

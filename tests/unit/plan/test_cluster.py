@@ -158,6 +158,31 @@ def test_a_create_in_flight_is_not_ended_by_a_list(node: Driver, run: str) -> No
     assert node.state.runs[run].state is RunState.SELECTED
 
 
+def test_a_pod_that_was_made_while_the_list_was_on_its_way(node: Driver, run: str) -> None:
+    """It is newer than the list, as the answer to its create says. A store that starts anew is believed, too."""
+    made = node.pod(run, version=101, created_ns=node.now.ts_ns)
+    node.send(EffectDone(f"launch:{run}", "ok", pod=made))
+    assert "plugin.failed" not in events(node.send(PodsListed((), version=100)))
+    assert node.state.runs[run].is_active
+    node.at += 61
+    assert payload(node.send(PodsListed((), version=3)), "plugin.failed")["reason"] == "plugin deleted from external"
+
+
+def test_a_pod_that_is_missing_from_a_later_list(node: Driver, run: str) -> None:
+    """It is gone, young as it is."""
+    node.send(EffectDone(f"launch:{run}", "ok", pod=node.pod(run, version=101, created_ns=node.now.ts_ns)))
+    assert "plugin.failed" in events(node.send(PodsListed((), version=102)))
+
+
+def test_the_answer_to_a_create_that_is_slower_than_the_watch(node: Driver, run: str) -> None:
+    """What the watch has told stays known."""
+    node.send(PodObserved(node.pod(run, "Running", version=105)))
+    node.send(EffectDone(f"launch:{run}", "ok", pod=node.pod(run, version=101)))
+    known = node.state.runs[run].pod
+    assert known is not None
+    assert known.phase == "Running"
+
+
 def test_an_ended_pod_stays_for_its_logs_and_is_then_removed(node: Driver, run: str) -> None:
     """People can read the logs for a minute."""
     node.created(run)
