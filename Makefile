@@ -39,11 +39,15 @@ test: $(VENV)/.dev ## lint, types, layers and all tests that need no root
 	@$(MAKE) --no-print-directory lint type layers unit
 
 unit:
-	@$(PY) -m pytest -q -n 4 --dist loadfile -m "not apiserver and not node and not rabbitmq and not slow" $(ARGS)
+	@$(PY) -m pytest -q -n 4 --dist loadfile -m "not apiserver and not node and not rabbitmq and not postgresql and not slow" $(ARGS)
 
 test-amqp: $(VENV)/.dev ## the adapters against a real RabbitMQ
 	@tools/apt.sh rabbitmq-server
 	@$(PY) -m pytest -q -m rabbitmq tests/contract
+
+test-postgresql: $(VENV)/.dev ## the cloud scheduler's tests over a real PostgreSQL
+	@tools/apt.sh postgresql
+	@$(PY) -m pytest -q -n 2 --dist loadfile -m "postgresql and not slow" tests/cloud $(ARGS)
 
 lint: $(VENV)/.dev ## formatter and linter, no changes
 	@$(BIN)/ruff format --check -q . || { echo "run: make fmt"; exit 1; }

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import subprocess
 import sys
 import threading
@@ -20,7 +21,7 @@ import urllib3
 
 from edgesched.adapters.clock import SystemClock
 from edgesched.cloud import tokens
-from edgesched.cloud.config import CloudConfig
+from edgesched.cloud.config import DATABASE_VARIABLE, CloudConfig
 from edgesched.cloud.main import address_of, listen
 from edgesched.cloud.store import open_engine
 from edgesched.cloud.tokens import Identity
@@ -38,12 +39,20 @@ class EmbeddedCloud:
 
     `data_dir`: folder of its database, kept. `port`: 0 for a free one. `flags`: more flags of `edgesched cloud`, such
     as `["--uplink", "mqtt://127.0.0.1:1883", "--uplink-vsn", "W023"]`. `log`: takes each line that it logs.
+    `database_url`: another database than SQLite.
     """
 
     def __init__(
-        self, data_dir: Path, *, port: int = 0, flags: list[str] | None = None, log: Say | None = None
+        self,
+        data_dir: Path,
+        *,
+        port: int = 0,
+        flags: list[str] | None = None,
+        log: Say | None = None,
+        database_url: str = "",
     ) -> None:
         self._data_dir = data_dir
+        self._database_url = database_url
         self._flags = list(flags or [])
         self._log = log
         self._listening = listen(CloudConfig(port=port))
@@ -68,7 +77,7 @@ class EmbeddedCloud:
         return self._token(Identity("node", vsn))
 
     def _token(self, identity: Identity) -> str:
-        engine = open_engine(self._data_dir)
+        engine = open_engine(self._data_dir, self._database_url)
         try:
             with engine.begin() as connection:
                 return tokens.create_token(connection, identity, SystemClock().now().ts_ns)
@@ -86,6 +95,7 @@ class EmbeddedCloud:
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
             pass_fds=[number],
+            env={**os.environ, DATABASE_VARIABLE: self._database_url},
             start_new_session=True,  # Ctrl-C is for the parent, which ends us in its own order
         )
         assert self._process.stderr is not None

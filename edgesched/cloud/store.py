@@ -9,7 +9,9 @@ state that nobody changes under it, and 200 answers cost one synchronous write t
 streams) follows the database in its order even when the caller's connection has gone.
 
 SQLite runs in WAL with `synchronous=FULL`: what was answered survives a power cut. Its own transaction handling is
-switched off, `BEGIN IMMEDIATE` is ours. Another database by its URL works the same way, with its own locks.
+switched off, `BEGIN IMMEDIATE` is ours. PostgreSQL works the same way: an advisory lock stands for SQLite's one writer
+(the token command writes beside a running cloud), and a connection is tried before it is used, so a database that was
+away is found again.
 """
 
 from __future__ import annotations
@@ -35,6 +37,9 @@ Work = Callable[[Connection], T]
 BATCH: Final = 200
 WAITING: Final = 10_000
 READ_ONLY: Final = {"edgesched_read_only": True}
+POSTGRESQL: Final = "postgresql+psycopg://"
+CONNECT_TIMEOUT_S: Final = 5
+WRITER_LOCK: Final = 0x65646765  # any number that is ours within a database
 
 
 class StoreUnavailableError(TransientError):
@@ -161,7 +166,13 @@ def _unavailable(error: Exception) -> StoreUnavailableError:
 
 
 def database_url(data_dir: Path, url: str = "") -> str:
-    """Return the SQLAlchemy address: `url` when given, else the SQLite file in `data_dir`."""
+    """Return the SQLAlchemy address: `url` when given, else the SQLite file in `data_dir`.
+
+    PostgreSQL's own form of an address names no driver; ours is added.
+    """
+    scheme, separator, rest = url.partition("://")
+    if separator and scheme in {"postgres", "postgresql"}:
+        return f"{POSTGRESQL}{rest}"
     return url or f"sqlite:///{data_dir / 'cloud.db'}"
 
 
@@ -170,16 +181,29 @@ def open_engine(data_dir: Path, url: str = "") -> Engine:
     try:
         if not url:
             data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
-        engine = sa.create_engine(database_url(data_dir, url))
-        if engine.dialect.name == "sqlite":
-            event.listen(engine, "connect", _prepare_sqlite)
-            event.listen(engine, "begin", _begin_sqlite)
+        engine = _engine(database_url(data_dir, url))
         with engine.begin() as connection:
             schema.metadata.create_all(connection)
             _check_version(connection)
-    except (OSError, SQLAlchemyError, ImportError) as error:
-        reason = str(error.__cause__ or error)[:256]
-        raise ConfigError(f"cannot open the database: {reason}", hint="check --data-dir") from error
+    except ImportError as error:
+        hint = "pip install 'edgesched[postgresql]'" if "psycopg" in str(error) else "install the database's driver"
+        raise ConfigError(f"cannot open the database: {error}", hint=hint) from error
+    except (OSError, SQLAlchemyError) as error:
+        reason = " ".join(str(error.__cause__ or error).split())[:256]
+        hint = "check EDGESCHED_DATABASE_URL" if url else "check --data-dir"
+        raise ConfigError(f"cannot open the database: {reason}", hint=hint) from error
+    return engine
+
+
+def _engine(address: str) -> Engine:
+    if sa.make_url(address).get_backend_name() == "postgresql":
+        engine = sa.create_engine(address, pool_pre_ping=True, connect_args={"connect_timeout": CONNECT_TIMEOUT_S})
+        event.listen(engine, "begin", _begin_postgresql)
+        return engine
+    engine = sa.create_engine(address)
+    if engine.dialect.name == "sqlite":
+        event.listen(engine, "connect", _prepare_sqlite)
+        event.listen(engine, "begin", _begin_sqlite)
     return engine
 
 
@@ -190,8 +214,16 @@ def _prepare_sqlite(connection: Any, _record: object) -> None:
 
 
 def _begin_sqlite(connection: Connection) -> None:
-    read_only = READ_ONLY.items() <= connection.get_execution_options().items()
-    connection.exec_driver_sql("BEGIN" if read_only else "BEGIN IMMEDIATE")
+    connection.exec_driver_sql("BEGIN" if _only_reads(connection) else "BEGIN IMMEDIATE")
+
+
+def _begin_postgresql(connection: Connection) -> None:
+    if not _only_reads(connection):
+        connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({WRITER_LOCK})")
+
+
+def _only_reads(connection: Connection) -> bool:
+    return READ_ONLY.items() <= connection.get_execution_options().items()
 
 
 def _check_version(connection: Connection) -> None:

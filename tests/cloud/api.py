@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import logging
 import os
 import signal
 import threading
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import sqlalchemy as sa
 import urllib3
 
-from edgesched.cloud.config import CloudConfig, load_config
+from edgesched.cloud.config import DATABASE_VARIABLE, CloudConfig, load_config
 from edgesched.cloud.embedded import EmbeddedCloud
 from edgesched.cloud.main import address_of, listen, serve
 from edgesched.cloud.store import open_engine
@@ -123,6 +126,7 @@ class _Users:
 
     url: str
     data_dir: Path
+    database_url: str
     lines: list[str]
 
     @property
@@ -132,10 +136,16 @@ class _Users:
 
     def token(self, identity: Identity) -> str:
         """Make a token."""
-        engine = open_engine(self.data_dir)
+        with self.database() as connection:
+            return create_token(connection, identity, 1)
+
+    @contextlib.contextmanager
+    def database(self) -> Iterator[sa.Connection]:
+        """A transaction beside the cloud, as the token command makes one."""
+        engine = open_engine(self.data_dir, self.database_url)
         try:
             with engine.begin() as connection:
-                return create_token(connection, identity, 1)
+                yield connection
         finally:
             engine.dispose()
 
@@ -152,9 +162,10 @@ class _Users:
 class Cloud(_Users):
     """A cloud on a thread of the test's process. `lines`: what it logged."""
 
-    def __init__(self, data_dir: Path, flags: dict[str, str], *, port: int = 0) -> None:
+    def __init__(self, data_dir: Path, flags: dict[str, str], *, port: int = 0, database_url: str = "") -> None:
         self.data_dir = data_dir
-        self.config = load_config({"data_dir": str(data_dir), **flags}, {})
+        self.database_url = database_url
+        self.config = load_config({"data_dir": str(data_dir), **flags}, {DATABASE_VARIABLE: database_url})
         self.lines = []
         self._listening = listen(CloudConfig(port=port))
         self.url = address_of(self._listening)
@@ -210,10 +221,11 @@ class _Lines(logging.Handler):
 class ChildCloud(_Users):
     """A cloud in a child process, which can be killed."""
 
-    def __init__(self, data_dir: Path, *, port: int = 0) -> None:
+    def __init__(self, data_dir: Path, *, port: int = 0, database_url: str = "") -> None:
         self.data_dir = data_dir
+        self.database_url = database_url
         self.lines = []
-        self.embedded = EmbeddedCloud(data_dir, port=port, log=self.lines.append)
+        self.embedded = EmbeddedCloud(data_dir, port=port, log=self.lines.append, database_url=database_url)
         self.url = self.embedded.url
         self.start = self.embedded.start
         self.stop = self.embedded.stop

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.cloud.api import Api, ChildCloud, Cloud
+from tests.cloud.postgres import PostgreSQL
 
 ROOT = Path(__file__).parents[2]
 CATALOGUE = {
@@ -17,13 +18,29 @@ CATALOGUE = {
 }
 
 
+@pytest.fixture(scope="session")
+def postgresql() -> Iterator[PostgreSQL]:
+    """A PostgreSQL server."""
+    with PostgreSQL() as server:
+        yield server
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgresql)])
+def database_url(request: pytest.FixtureRequest) -> str:
+    """The database of this test's clouds: empty for SQLite. What holds on one must hold on the other."""
+    if request.param == "sqlite":
+        return ""
+    server: PostgreSQL = request.getfixturevalue("postgresql")
+    return server.new_database()
+
+
 @pytest.fixture
-def start_cloud(tmp_path: Path) -> Iterator[Callable[..., Cloud]]:
+def start_cloud(tmp_path: Path, database_url: str) -> Iterator[Callable[..., Cloud]]:
     """Starts clouds, on the same data when called again, and ends them with the test."""
     started: list[Cloud] = []
 
     def start(*, port: int | None = 0, **flags: str) -> Cloud:
-        cloud = Cloud(tmp_path / "cloud", flags, port=port or 0)
+        cloud = Cloud(tmp_path / "cloud", flags, port=port or 0, database_url=database_url)
         started.append(cloud)
         cloud.start()
         return cloud
@@ -34,12 +51,12 @@ def start_cloud(tmp_path: Path) -> Iterator[Callable[..., Cloud]]:
 
 
 @pytest.fixture
-def start_child(tmp_path: Path) -> Iterator[Callable[..., ChildCloud]]:
+def start_child(tmp_path: Path, database_url: str) -> Iterator[Callable[..., ChildCloud]]:
     """Starts clouds in child processes, on the same data when called again."""
     started: list[ChildCloud] = []
 
     def start(*, port: int | None = 0) -> ChildCloud:
-        cloud = ChildCloud(tmp_path / "cloud", port=port or 0)
+        cloud = ChildCloud(tmp_path / "cloud", port=port or 0, database_url=database_url)
         started.append(cloud)
         cloud.start()
         return cloud

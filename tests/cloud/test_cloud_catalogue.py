@@ -69,6 +69,7 @@ def test_the_whitelist_replaces_the_entry_and_nothing_else(
     start_cloud: Callable[..., Cloud], strict_cloud: Cloud
 ) -> None:
     """A whitelisted image needs no entry; names are checked all the same."""
+    strict_cloud.data_dir.mkdir(exist_ok=True)
     (strict_cloud.data_dir / "plugins.whitelist").write_text("^docker.io/busybox\n\n", encoding="utf-8")
     cloud = start_cloud(**CATALOGUE)
     user = cloud.user("u", "*")

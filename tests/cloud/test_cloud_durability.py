@@ -10,7 +10,6 @@ import pytest
 import urllib3
 
 from edgesched.cloud import auth, tokens
-from edgesched.cloud.store import open_engine
 from tests.cloud.api import Api, ChildCloud, Cloud, event, job_text
 from tests.waiting import wait_until
 
@@ -88,9 +87,7 @@ def test_a_revoked_token_stops_when_its_trust_is_over(cloud: Cloud, monkeypatch:
     monkeypatch.setattr(auth, "OWN_TRUST_S", 0.2)
     user = cloud.user("u", "W023")
     assert user.get("/token").json["user"] == "u"
-    engine = open_engine(cloud.data_dir)
-    with engine.begin() as connection:
+    with cloud.database() as connection:
         (row,) = tokens.list_tokens(connection)
         assert tokens.revoke_token(connection, row.id, 1)
-    engine.dispose()
     wait_until(lambda: user.get("/token").status == 401, 15)
