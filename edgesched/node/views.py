@@ -11,9 +11,11 @@ from itertools import islice
 from typing import Any
 
 from edgesched.core.model import NS_PER_S, Instant
+from edgesched.core.plan.ends import failing_text, held_text
 from edgesched.core.plan.pauses import paused
 from edgesched.core.plan.selection import CLUSTER_UNKNOWN
 from edgesched.core.plan.state import JobState, NodeState, Pause, PauseKey, PluginState, RuleState, Run
+from edgesched.core.plan.turn import Turn
 from edgesched.core.rules import next_fire
 from edgesched.node.remedies import remedy_for
 from edgesched.node.sentences import moment_text, sentence
@@ -119,16 +121,17 @@ def plugin_state(state: NodeState, plugin: PluginState, now: Instant) -> tuple[s
         return run.state.value, run.why, remedy_for("plugin.waiting", run.why) if run.why else ""
     brake = paused(state, plugin.key)
     if brake:
-        return "paused", brake, remedy_for("plugin.waiting", brake)
+        return "held", brake, remedy_for("plugin.waiting", brake)
     if run is not None:
         why = run.why or ("" if state.pods_known else CLUSTER_UNKNOWN)
         return run.state.value, why, remedy_for("plugin.waiting", why) if why else ""
-    if plugin.backoff_boot_ns > now.boot_ns:
-        left_s = (plugin.backoff_boot_ns - now.boot_ns) / NS_PER_S
-        why = f"{_last_failure(plugin)} ({plugin.failures} in a row, next try in {left_s:.0f} s)"
-        return "failing", why, remedy_for("plugin.failed", why)
-    if plugin.gate_boot_ns > now.boot_ns:
-        return "held", f"{plugin.gate}, {(plugin.gate_boot_ns - now.boot_ns) / NS_PER_S:.0f} s left", ""
+    turn = Turn(state, now)
+    if plugin.failures >= state.settings.breaker_after or plugin.backoff_boot_ns > now.boot_ns:
+        why = f"{failing_text(turn, plugin)}; {_last_failure(plugin)}"
+        return "held", why, remedy_for("plugin.failed", why)
+    pause = held_text(turn, plugin)
+    if pause:
+        return "held", pause, ""
     if plugin.failures:
         why = f"{_last_failure(plugin)} ({plugin.failures} in a row)"
         return "failing", why, remedy_for("plugin.failed", why)

@@ -55,7 +55,7 @@ def test_a_pause_is_told_and_outlives_the_agent(world: World, capsys: pytest.Cap
         assert "PAUSED: plugin sampler since" in told
         assert "edgesched resume --plugin sampler" in told
         _, told = edgesched(capsys, "explain", "sampler", *url)
-        assert "paused by the operator since" in told
+        assert "held: paused by the operator (since" in told
         assert edgesched(capsys, "resume", "--job", "7", *here)[0] == 1
         assert edgesched(capsys, "resume", "--all", *here) == (0, "everything may be launched again\n")
         wait_until(lambda: world.get("/api/v1/status")[1]["pauses"] == [])

@@ -218,7 +218,9 @@ def test_a_plugin_fails_again_and_again(node: Node) -> None:
     with cluster_of(node, outcome), Command("run", *node.flags("--breaker-after", "1", rules=ALWAYS)) as agent:
         assert "read its last words" in line_of(agent, "plugin.failing", plugin="sampler")["hint"]
         assert line_of(agent, "plugin.failed", plugin="sampler")["return_code"] == 7
-        node.shows("status", "failing", "exit code 7", "1 in a row", "read its last words in edgesched explain")
+        node.shows(
+            "status", "held: failing (1 in a row, next try ", "exit code 7", "read its last words in edgesched explain"
+        )
         node.shows(
             "explain sampler", "failed: Error, exit code 7", "no camera found", "next try", "what holds it must end"
         )

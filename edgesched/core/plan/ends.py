@@ -16,7 +16,7 @@ from edgesched.core.plan.lifecycle import RunState, may_follow
 from edgesched.core.plan.policies import clock_text
 from edgesched.core.plan.state import TOLD_LENGTH, PluginState, Run
 from edgesched.core.plan.turn import Turn
-from edgesched.core.rules import parse_duration_ns
+from edgesched.core.rules import next_fire, parse_duration_ns
 
 LOG_PATIENCE_S: Final = 10.0
 LOG_BYTES: Final = 1024
@@ -134,11 +134,38 @@ def backoff_s(turn: Turn, plugin: PluginState, run: Run) -> float:
 
 
 def failing_text(turn: Turn, plugin: PluginState) -> str:
-    """Say how a plugin fails: `failing (5 in a row, next try 12:40:00)`, and before that `1 failure, next try ...`."""
-    until = clock_text(turn.time_after(plugin.backoff_boot_ns))
+    """Say how a plugin fails: `failing (5 in a row, next try 12:40)`, before that `backing off (1 failure, ...)`."""
+    next_ns = _next_try_ns(turn, plugin)
     if plugin.failures >= turn.state.settings.breaker_after:
-        return f"failing ({plugin.failures} in a row, next try {until})"
-    return f"backing off after {plugin.failures} failure{'' if plugin.failures == 1 else 's'}, next try {until}"
+        until = "" if next_ns is None else f", next try {clock_text(next_ns)[:5]}"
+        return f"failing ({plugin.failures} in a row{until})"
+    until = "" if next_ns is None else f", next try {clock_text(next_ns)}"
+    return f"backing off ({plugin.failures} failure{'' if plugin.failures == 1 else 's'}{until})"
+
+
+def _next_try_ns(turn: Turn, plugin: PluginState) -> int | None:
+    """Return when a failing plugin may run again, ns UTC: at the next slot, after its pause, or as soon as a rule says.
+
+    A cron slot does not wait for the pause.
+    """
+    found: list[int] = []
+    for rule in plugin.rules:
+        crons = rule.condition.needs.crons
+        if crons:
+            fires = (next_fire(f"{need.expr} tz={need.tz}" if need.tz else need.expr, turn.now.ts_ns) for need in crons)
+            found += [fire_ns for fire_ns in fires if fire_ns is not None]
+        elif plugin.backoff_boot_ns > turn.now.boot_ns:
+            found.append(turn.time_after(plugin.backoff_boot_ns))
+    if plugin.retry is not None:
+        found.append(turn.time_after(plugin.retry.due_boot_ns))
+    return min(found, default=None)
+
+
+def held_text(turn: Turn, plugin: PluginState) -> str:
+    """Say what pause keeps a plugin from starting, empty when none does: `cooldown (until 12:40:05)`."""
+    if plugin.gate_boot_ns <= turn.now.boot_ns:
+        return ""
+    return f"{plugin.gate} (until {clock_text(turn.time_after(plugin.gate_boot_ns))})"
 
 
 def _enter(turn: Turn, run: Run, state: RunState, reason: str) -> bool:

@@ -16,7 +16,7 @@ from edgesched.core.plan import criteria
 from edgesched.core.plan.announce import log, publish_value, say, say_run, tell
 from edgesched.core.plan.criteria import UNTIL
 from edgesched.core.plan.effects import SetState
-from edgesched.core.plan.ends import failing_text
+from edgesched.core.plan.ends import failing_text, held_text
 from edgesched.core.plan.ledger import SlotKey
 from edgesched.core.plan.passed import account
 from edgesched.core.plan.pauses import paused
@@ -158,8 +158,9 @@ def gate(turn: Turn, plugin: PluginState, *, with_slot: bool) -> str:
     run = plugin.active
     if run is not None:
         return f"still waiting: {run.why}" if run.why and run.pod is None else "still running"
-    if plugin.gate_boot_ns > turn.now.boot_ns:
-        return f"{plugin.gate} until {clock_text(turn.time_after(plugin.gate_boot_ns))}"
+    pause = held_text(turn, plugin)
+    if pause:
+        return pause
     if not with_slot and plugin.backoff_boot_ns > turn.now.boot_ns:
         return failing_text(turn, plugin)
     for pod in state.foreign.values():

@@ -57,8 +57,8 @@ def paused(state: NodeState, plugin: PluginKey) -> str:
         if found is not None:
             until = ""
             if found.until_boot_ns is not None:
-                until = f" until {clock_text(state.now.ts_ns + found.until_boot_ns - state.now.boot_ns)}"
-            return f"paused by the operator since {clock_text(found.since_ns)}{until}"
+                until = f", until {clock_text(state.now.ts_ns + found.until_boot_ns - state.now.boot_ns)}"
+            return f"paused by the operator (since {clock_text(found.since_ns)}{until})"
     return ""
 
 

@@ -26,7 +26,7 @@ def test_a_paused_plugin_is_not_launched_and_the_others_are(node: Driver) -> Non
     node.send(Paused(plugin="p"))
     assert launches(node.goals(goal(P, Q))) == ["q"]
     effects = node.advance(60.0)
-    assert payload(effects, "slot.missed")["reason"] == "paused by the operator since 22:00:00"
+    assert payload(effects, "slot.missed")["reason"] == "paused by the operator (since 22:00:00)"
     node.advance(90.0)
     assert launches(node.send(Resumed(plugin="p"))) == ["p"]
 
