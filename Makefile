@@ -13,7 +13,7 @@ export PIP_ROOT_USER_ACTION = ignore
 .PHONY: help setup run test lint fmt type layers check unit test-api test-node fuzz bench lock clean
 
 help: ## list the commands
-	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-15s %s\n", $$1, $$2}'
 
 $(VENV)/.run: pyproject.toml requirements/constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "edgesched needs Python 3.11 or newer, found $$($(PYTHON) -V)"; exit 1; }
@@ -102,10 +102,13 @@ install: ## the agent as a systemd service (root; PREFIX, DESTDIR, INSTALL_DIR, 
 uninstall: ## take the service away; configuration and state stay
 	@tools/install.sh uninstall
 
-.PHONY: docs docs-logs image
+.PHONY: docs docs-diagrams docs-logs image
 
 docs: $(VENV)/.dev ## the documentation as a site, every link checked: build/docs/index.html
 	@$(PY) -m sphinx -q -n -W --keep-going -d build/docs-cache -c docs . build/docs
+
+docs-diagrams: $(VENV)/.dev ## draw the pictures of docs/architecture.md anew
+	@$(PY) -m tools.diagrams
 
 docs-logs: $(VENV)/.dev ## bring docs/logs.md up to date with the code
 	@$(PY) -m tools.logs
