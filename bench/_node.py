@@ -17,12 +17,16 @@ from edgesched.adapters.clock import SystemClock
 
 @dataclass
 class Seen:
-    """A pod. Times are wall-clock ns, 0 while it is not so; `deleted_ns`: somebody asked for its end."""
+    """A pod. Times are wall-clock ns, 0 while it is not so; `deleted_ns`: somebody asked for its end.
+
+    Of a pod that is deleted before its end was seen `ended_ns` is the time at which it went.
+    """
 
     name: str
     plugin: str
     job: str
     created_ns: int
+    ended_ns: int = 0
     deleted_ns: int = 0
     running: bool = False
     phase: str = ""
@@ -66,8 +70,10 @@ class Watcher:
                 event = json.loads(line)
                 if event["type"] in {"ADDED", "MODIFIED"}:
                     self._take(event["object"])
+                elif event["type"] == "DELETED":
+                    self._take(event["object"], gone=True)
 
-    def _take(self, pod: dict[str, Any]) -> None:
+    def _take(self, pod: dict[str, Any], *, gone: bool = False) -> None:
         metadata, now_ns = pod["metadata"], self._clock.now().ts_ns
         labels = metadata.get("labels") or {}
         seen = self.seen.get(metadata["uid"])
@@ -76,6 +82,8 @@ class Watcher:
             seen = self.seen[metadata["uid"]] = Seen(metadata["name"], plugin, job, now_ns)
         seen.phase = pod["status"].get("phase", "")
         seen.running = seen.running or seen.phase == "Running"
+        if not seen.ended_ns and (gone or seen.phase in {"Succeeded", "Failed"}):
+            seen.ended_ns = now_ns
         if metadata.get("deletionTimestamp") and not seen.deleted_ns:
             seen.deleted_ns = now_ns
 

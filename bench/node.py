@@ -28,6 +28,7 @@ SHORT = bool(os.environ.get("SHORT"))
 SLOTS = 4 if SHORT else 12
 CROWD_SLOTS = 2 if SHORT else 8
 CROWD = 50
+BARE_ROUNDS = 2 if SHORT else 3
 PUSHES = 2 * SLOTS
 MINUTELY = "cronjob('{}', '* * * * *')"
 
@@ -252,8 +253,12 @@ def _outage_rows(harness: Harness, world: World, agent: Agent) -> None:
 
 
 def _crowd(harness: Harness, world: World) -> None:
-    bare_s = _bare(world)
+    rounds_s = [_bare(world, number) for number in range(BARE_ROUNDS)]
+    bare_s = percentile(rounds_s, 50)
+    harness.note(f"bare client, {CROWD} creates a minute: {', '.join(f'{each:.2f}' for each in rounds_s)} s")
     harness.row(f"node: bare client, {CROWD} creates", bare_s, "s")
+    time.sleep(45)
+    world.kube.clear()
     with world.agent() as agent:
         agent.wait_ready()
         begin_ns = world.before_minute()
@@ -287,25 +292,34 @@ def _crowd_rows(harness: Harness, world: World, begin_ns: int, end_ns: int, bare
     last_s = []
     for slot in range(CROWD_SLOTS):
         slot_ns = begin_ns + slot * MINUTE_NS
+        free = _free_at(world, slot_ns)
         at_once = [
             (pod.created_ns - slot_ns) / NS_PER_S
             for pod in list(world.watcher.seen.values())
-            if pod.plugin.startswith("y") and 0 <= pod.created_ns - slot_ns < 10 * NS_PER_S
+            if pod.plugin in free and 0 <= pod.created_ns - slot_ns < MINUTE_NS
         ]
-        harness.note(f"slot {slot + 1}: {len(at_once)} launched within 10 s, the last after {max(at_once):.2f} s")
-        if len(at_once) == CROWD:
-            last_s.append(max(at_once))
-    harness.row("node: crowd, last pod of a full slot", percentile(last_s, 50), "s", baseline=("bare", bare_s),
+        harness.note(f"slot {slot + 1}: {len(free)} plugins free, {len(at_once)} launched, last {max(at_once):.2f} s")
+        if len(at_once) > CROWD // 2:
+            last_s.append(max(at_once) * CROWD / len(at_once))
+    harness.row(f"node: crowd, last of {CROWD} pods", percentile(last_s, 50), "s", baseline=("bare", bare_s),
                 at_most=1.5)  # fmt: skip
 
 
-def _bare(world: World) -> float:
-    """Create the crowd's pods with a bare client; return seconds to the last pod seen."""
+def _free_at(world: World, slot_ns: int) -> set[str]:
+    """The crowd's plugins whose last run had ended long enough before: the others wait by rule, not for the API."""
+    gap_ns = 11 * NS_PER_S
+    names = {part.name for part in CROWDED}
+    before = [pod for pod in list(world.watcher.seen.values()) if pod.plugin in names and pod.created_ns < slot_ns]
+    return names - {pod.plugin for pod in before if not pod.ended_ns or pod.ended_ns > slot_ns - gap_ns}
+
+
+def _bare(world: World, number: int) -> float:
+    """Create the crowd's pods with a bare client at a minute; return seconds to the last pod seen."""
     settings = PodSettings(vsn="bare", upload_root=f"{world.folder}/uploads", grace_s=0)
     bodies = []
-    for number in range(CROWD):
-        plugin = Plugin(f"bare{number}", PluginSpec(IMAGE, ("-c", "sleep 3"), entrypoint="/bin/sh"))
-        bodies.append(pod_manifest(PodOrder(f"r{number}", f"bare{number}", "b", "1", "g", "bench", plugin), settings))
+    for name in [f"bare{number}-{each}" for each in range(CROWD)]:
+        plugin = Plugin(name, PluginSpec(IMAGE, ("-c", "sleep 3"), entrypoint="/bin/sh"))
+        bodies.append(pod_manifest(PodOrder(name, name, "b", "1", "g", "bench", plugin), settings))
     todo, lock = iter(bodies), threading.Lock()
 
     def work() -> None:
@@ -316,15 +330,14 @@ def _bare(world: World) -> float:
                 return
             world.kube.call("POST", PODS, body)
 
-    began_ns = world.clock.now().ts_ns
+    began_ns = world.before_minute()
+    until(began_ns)
     threads = [threading.Thread(target=work) for _ in range(4)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
     time.sleep(2)
-    seen = [pod.created_ns for pod in world.watcher.seen.values() if pod.plugin.startswith("bare")]
+    seen = [pod.created_ns for pod in list(world.watcher.seen.values()) if pod.plugin.startswith(f"bare{number}-")]
     assert len(seen) == CROWD, len(seen)
-    time.sleep(60)
-    world.kube.clear()
     return (max(seen) - began_ns) / NS_PER_S
