@@ -5,6 +5,8 @@ measurements, an embedded cluster that loses requests and replies and cuts watch
 The agent is killed with SIGKILL after a random time, mostly short, and started again, mostly at once. After the series
 the agent is left alone until it has caught up, its job is taken away, and `tools.crash_check` compares what the cluster
 and the broker's witness have recorded with the promises. `--real DIRECTORY` does the same on a real API server.
+`--storm`: a hundred cron plugins instead of twelve, twenty of them due together every three seconds, so that each kill
+falls into launches.
 
 Prints the numbers; exit 1 when a promise was broken. The records stay in `--keep DIRECTORY`.
 """
@@ -32,16 +34,26 @@ from tools.crash_world import AGENT, Launcher, Sensors, Wire, Witness, creation,
 VSN = "W0CR"
 NS = 1_000_000_000
 SETTLE_S = 40.0
+STORM_GRACE_S = 20.0
+"""How long a slot stays open in a storm, and its pod is kept: a short series should not wait a minute for its end."""
 FAILING = "c11"
-CRONS = [
-    CronPlugin(
-        f"c{number}",
-        "* * * * * " + ",".join(str(number + 15 * k) for k in range(4)),
-        2 if f"c{number}" == FAILING else 0,
-    )
-    for number in range(12)
-]
 SENSED = ["crash.x0", "crash.x1", "crash.x2"]
+
+
+def _crons(count: int, second_of: Callable[[int], int]) -> list[CronPlugin]:
+    """Make plugins with four slots a minute each, the first of them at a second below 15."""
+    return [
+        CronPlugin(
+            f"c{number}",
+            "* * * * * " + ",".join(str(second_of(number) + 15 * k) for k in range(4)),
+            2 if f"c{number}" == FAILING else 0,
+        )
+        for number in range(count)
+    ]
+
+
+STEADY = _crons(12, lambda number: number)
+STORM = _crons(100, lambda number: number % 5 * 3)
 
 
 class Cluster(Protocol):
@@ -121,19 +133,22 @@ class Embedded:
 
 @dataclasses.dataclass
 class Lives:
-    """What the series did."""
+    """What the series did. `early` agents ended by themselves; `launched` ones had made pods when they were killed."""
 
     kills: int = 0
     alive_s: float = 0.0
     early: int = 0
+    launched: int = 0
 
 
 class Series:
     """One series of kills in a folder."""
 
-    def __init__(self, folder: Path, cluster: Cluster, seed: int) -> None:
+    def __init__(self, folder: Path, cluster: Cluster, seed: int, *, storm: bool = False) -> None:
         self.folder = folder
         self.cluster = cluster
+        self.storm = storm
+        self.crons = STORM if storm else STEADY
         self.chance = random.Random(seed)
         self.lives = Lives()
         self.broker = make_broker()
@@ -143,13 +158,15 @@ class Series:
         jobs = folder / "jobs"
         jobs.mkdir()
         self.job = jobs / "crash.yaml"
-        self.job.write_text(_job())
+        self.job.write_text(_job(self.crons))
         self.launcher = Launcher(folder / "agent.log")
         self.arguments = [
             *["run", "-nodename", VSN, "--mqtt-uri", f"mqtt://127.0.0.1:{self.wire.port}", f"--job={jobs}"],
             *["--state-dir", str(folder / "state"), "--http-listen", "off", "--log-format", "json", "--wes=false"],
             *["--keep-finished", "3s", "--snapshot-every", "10s", *cluster.flags()],
         ]
+        if storm:
+            self.arguments.append(f"--grace={STORM_GRACE_S:g}s")
 
     def run(self, count: int) -> Judgement:
         """Kill so often, let the agent catch up, take its job away, judge."""
@@ -159,7 +176,7 @@ class Series:
                 print(f"  {number + 1} kills, {len(self.cluster.created)} pods, {len(self.witness.heard)} messages")
         self.cluster.calm()
         pid = self.launcher.start(self.arguments)
-        self._wait(lambda: not lives(pid), SETTLE_S, may_fail=True)
+        self._wait(lambda: not lives(pid), STORM_GRACE_S if self.storm else SETTLE_S, may_fail=True)
         to_ns = time.time_ns() - 16 * NS  # noqa: TID251 - the slots of the last seconds may still be open
         self.job.unlink()
         self._wait(lambda: not self.cluster.pods(), 90, may_fail=True)
@@ -168,7 +185,7 @@ class Series:
         evidence = Evidence(
             vsn=VSN,
             job_id=self._job_id(),
-            crons=CRONS,
+            crons=self.crons,
             created=self.cluster.created,
             heard=self.witness.heard,
             pods_left=self.cluster.pods(),
@@ -189,9 +206,13 @@ class Series:
         chance = self.chance
         self.cluster.calm()  # a short life does not use up its faults; they must not heap up
         pid = self.launcher.start(self.arguments)
-        born_s = time.monotonic()
+        born_s, pods = time.monotonic(), len(self.cluster.created)
         life_s = chance.choice([chance.uniform(0.0, 0.4), chance.uniform(0.3, 1.5), chance.expovariate(0.7)])
         pause = threading.Event()
+        if self.storm and chance.random() < 0.9:
+            # the moment is counted from the first pod on, however long a start takes on this machine
+            self._wait(lambda: len(self.cluster.created) > pods or not lives(pid), 20, may_fail=True)
+            born_s = time.monotonic()
         while (left_s := born_s + life_s - time.monotonic()) > 0:
             pause.wait(min(left_s, chance.uniform(0.05, 0.5)))
             dice = chance.random()
@@ -202,6 +223,7 @@ class Series:
         self.lives.early += not lives(pid)
         end(pid, signal.SIGKILL, lambda gone: self._wait(gone, 30))
         self.lives.kills += 1
+        self.lives.launched += len(self.cluster.created) > pods
         self.lives.alive_s += time.monotonic() - born_s
         if chance.random() < 0.1:
             pause.wait(chance.uniform(0.0, 3.0))
@@ -235,13 +257,13 @@ class Series:
         (self.folder / "evidence.json").write_text(json.dumps(dataclasses.asdict(evidence)))
 
 
-def _job() -> str:
-    plugins = [*(cron.name for cron in CRONS), "m0", "m1", "level"]
+def _job(crons: list[CronPlugin]) -> str:
+    plugins = [*(cron.name for cron in crons), "m0", "m1", "level"]
     lines = ["name: crash", "nodes:", f"  {VSN}:", "plugins:"]
     for name in plugins:
         lines += [f"- name: {name}", "  pluginSpec:", f"    image: crash/{name}:1.0.0"]
     lines.append("scienceRules:")
-    for cron in CRONS:
+    for cron in crons:
         retries = f", retries={cron.retries}" if cron.retries else ""
         lines.append(f"- \"schedule({cron.name}{retries}): cronjob('{cron.name}', '{cron.expr}')\"")
     lines += [
@@ -261,6 +283,7 @@ def main(words: list[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--keep", type=Path, help="where the records stay; removed when all is well by default")
     parser.add_argument("--real", type=Path, help="work folder for a real API server")
+    parser.add_argument("--storm", action="store_true", help="twenty launches at a time, every three seconds")
     arguments = parser.parse_args(words)
     folder = arguments.keep or Path(tempfile.mkdtemp(prefix="crash-"))
     folder.mkdir(parents=True, exist_ok=True)
@@ -270,7 +293,7 @@ def main(words: list[str] | None = None) -> int:
         cluster: Cluster = Real(arguments.real, FAILING)
     else:
         cluster = Embedded()
-    series = Series(folder, cluster, arguments.seed)
+    series = Series(folder, cluster, arguments.seed, storm=arguments.storm)
     began_s = time.monotonic()
     try:
         judgement = series.run(arguments.count)
@@ -278,7 +301,9 @@ def main(words: list[str] | None = None) -> int:
         series.close()
         cluster.close()
     took_s = time.monotonic() - began_s
-    print(f"{series.lives.kills} kills in {took_s:.0f} s, {series.lives.alive_s:.0f} s alive, seed {arguments.seed}")
+    done = series.lives
+    print(f"{done.kills} kills in {took_s:.0f} s, {done.alive_s:.0f} s alive, seed {arguments.seed}")
+    print(f"{done.launched} of the killed had made pods, {done.early} had ended by themselves")
     print(", ".join(f"{count} {what}" for what, count in judgement.counts.items()))
     for line in judgement.wrong[:40]:
         print(f"WRONG: {line}")

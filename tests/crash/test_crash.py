@@ -111,3 +111,16 @@ def test_a_retry_is_no_second_run() -> None:
 def test_a_short_series(tmp_path: Path) -> None:
     """Twenty kills under load break no promise."""
     assert crash.main(["--count", "20", "--seed", "20", "--keep", str(tmp_path / "series")]) == 0
+
+
+@pytest.mark.timeout(300)
+def test_kills_in_a_storm_of_launches(tmp_path: Path) -> None:
+    """Five kills while twenty pods at a time are launched: none is leaked, none launched twice."""
+    assert crash.main(["--storm", "--count", "5", "--seed", "4", "--keep", str(tmp_path / "series")]) == 0
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1200)
+def test_a_hundred_kills_in_a_storm_of_launches(tmp_path: Path) -> None:
+    """A hundred kills at random moments of it."""
+    assert crash.main(["--storm", "--count", "100", "--seed", "5", "--keep", str(tmp_path / "series")]) == 0
