@@ -2,8 +2,8 @@
 use it.
 
 The jobs go the way of every job: created and submitted by the user `theone`, streamed to the node. A job whose file is
-edited is replaced, so its runs begin anew; a file with errors leaves the job as it is. The uplink stores what pods
-publish on the broker, as the shovel of a real node would, so the data query has it.
+edited is replaced where it stands: what did not change goes on; a file with errors leaves the job as it is. The uplink
+stores what pods publish on the broker, as the shovel of a real node would, so the data query has it.
 """
 
 from __future__ import annotations

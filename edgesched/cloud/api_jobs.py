@@ -17,6 +17,7 @@ from sqlalchemy import Connection
 from edgesched.cloud import jobs
 from edgesched.cloud.answers import ApiError, answer, message
 from edgesched.cloud.jobs import JobRecord, Submission, job_answer, parse_job_id
+from edgesched.cloud.lifecycle import IN_FORCE
 from edgesched.cloud.parts import LARGEST_JOB, Parts, flag, go_bool, read_body
 from edgesched.cloud.tokens import Identity
 from edgesched.cloud.validate import Reading, draft_findings, finding_json, read_job, refuse_errors
@@ -60,6 +61,9 @@ class JobsApi:
         user = await self._parts.auth.require_user(request)
         job_id = _queried_id(request)
         record = await self._owned(job_id, user, override=flag(request, "override"))
+        return await self._edit(request, record, user)
+
+    async def _edit(self, request: web.Request, record: JobRecord, user: Identity) -> web.Response:
         source, reading = await _upload(request)
         warnings = refuse_errors(await self._draft_findings(reading, user), job_id=str(record.id))
         now_ns = self._parts.now_ns()
@@ -68,6 +72,27 @@ class JobsApi:
             lambda _: self._parts.out_of_force(record.id),
         )
         return _done(warnings, job_id=str(record.id), state="Drafted")
+
+    async def replace(self, request: web.Request) -> web.Response:
+        """`PUT jobs/{id}`: replace a job where it stands; the nodes of one in force go over to the new text.
+
+        What is the same in both texts goes on: an edit followed by a submit would end it.
+        """
+        user = await self._parts.auth.require_user(request)
+        job_id = parse_job_id(request.match_info["id"])
+        record = await self._owned(job_id, user, override=flag(request, "override"))
+        if record.standing.state not in IN_FORCE:
+            return await self._edit(request, record, user)
+        source, reading = await _upload(request)
+        submission, warnings = await self._validate(reading, user, job_id=str(record.id))
+        now_ns = self._parts.now_ns()
+        await self._store.write(
+            lambda connection: jobs.replace_in_force(
+                connection, record.id, record.revision, submission, source, now_ns
+            ),
+            lambda goal: self._parts.in_force(record.id, goal),
+        )
+        return _done(warnings, job_id=str(record.id), state="Submitted")
 
     async def submit_stored(self, request: web.Request) -> web.Response:
         """`GET submit?id=`: bring a stored job in force."""

@@ -120,8 +120,10 @@ class EmbeddedCloud:
         return self._request("POST", "/api/v1/submit", token=token, body=job_text.encode())
 
     def replace(self, job_id: str, job_text: str, token: str) -> dict[str, Any]:
-        """Replace a job and bring it in force again. Raises RefusedError with the cloud's reasons."""
-        self._request("POST", f"/api/v1/edit?id={job_id}", token=token, body=job_text.encode())
+        """Replace a job and bring it in force, or leave it there. Raises RefusedError with the cloud's reasons."""
+        answer = self._request("PUT", f"/api/v1/jobs/{job_id}", token=token, body=job_text.encode())
+        if answer.get("state") == "Submitted":
+            return answer
         return self._request("GET", f"/api/v1/submit?id={job_id}", token=token)
 
     def _request(self, method: str, path: str, *, token: str, body: bytes | None = None) -> dict[str, Any]:

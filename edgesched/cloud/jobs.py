@@ -199,11 +199,40 @@ def edit(connection: Connection, job_id: int, job: Job, source: str, now_ns: int
 
 def submit(connection: Connection, job_id: int, revision: int, submission: Submission, now_ns: int) -> GoalDocument:
     """Bring a validated job in force under a new goal id; return the goal. Raises ApiError 409 after an edit."""
+    record = _at_revision(connection, job_id, revision)
+    return _bring_in_force(connection, record, lifecycle.submitted(record.standing, now_ns, job_id), submission)
+
+
+def replace_in_force(
+    connection: Connection, job_id: int, revision: int, submission: Submission, source: str, now_ns: int
+) -> GoalDocument:
+    """Replace the text of a job in force and bring it in force again, in one step; return the goal.
+
+    Its nodes never see a list without it. Raises ApiError 409 after an edit, and when it went out of force.
+    """
+    record = _at_revision(connection, job_id, revision)
+    standing = lifecycle.replaced(record.standing, now_ns, job_id)
+    if standing.state not in lifecycle.IN_FORCE:
+        raise _changed_meanwhile(job_id)
+    edit(connection, job_id, submission.job, source, now_ns)
+    return _bring_in_force(connection, load(connection, job_id), standing, submission)
+
+
+def _at_revision(connection: Connection, job_id: int, revision: int) -> JobRecord:
     record = load(connection, job_id)
     if record.revision != revision:
-        raise ApiError(409, f'Job ID "{job_id}" was changed at the same time', hint="submit it again")
-    standing = lifecycle.submitted(record.standing, now_ns, job_id)
-    goal = goal_document(job_id, submission)
+        raise _changed_meanwhile(job_id)
+    return record
+
+
+def _changed_meanwhile(job_id: int) -> ApiError:
+    return ApiError(409, f'Job ID "{job_id}" was changed at the same time', hint="try again")
+
+
+def _bring_in_force(
+    connection: Connection, record: JobRecord, standing: Standing, submission: Submission
+) -> GoalDocument:
+    goal = goal_document(record.id, submission)
     document = dict(record.document)
     named = submission.job.nodes
     by_tag = [node for node in submission.nodes if node not in named]
@@ -211,10 +240,10 @@ def submit(connection: Connection, job_id: int, revision: int, submission: Submi
     _update(
         connection, record, standing, goal=json.dumps(goal), goal_id=submission.goal_id, document=json.dumps(document)
     )
-    connection.execute(schema.goal_ids.insert().values(goal_id=submission.goal_id, job_id=job_id))
-    _forget_nodes(connection, job_id)
+    connection.execute(schema.goal_ids.insert().values(goal_id=submission.goal_id, job_id=record.id))
+    _forget_nodes(connection, record.id)
     rows = [
-        {"job_id": job_id, "vsn": node, "goal_id": submission.goal_id, "state": "waiting", "note": ""}
+        {"job_id": record.id, "vsn": node, "goal_id": submission.goal_id, "state": "waiting", "note": ""}
         for node in submission.nodes
     ]
     connection.execute(schema.job_nodes.insert(), rows)

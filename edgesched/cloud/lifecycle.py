@@ -3,6 +3,7 @@
     Created ─ edit ─► Drafted ─ submit ─► Submitted ─ a node has it ─► Running ─ criteria met ─► Completed
                                  ▲               └───────── suspend ──────┴──► Suspended
                                  └── submit again, from every state but Removed ──┘
+    Submitted, Running ─ replace ─► Submitted (the nodes go over to the new goal; replace elsewhere is edit)
     every state ─ rm ─► Removed (a Running job only with force)
 
 Differences to the reference, which guards nothing: a removed job stays removed, only a submitted or running job can be
@@ -66,6 +67,13 @@ def edited(standing: Standing, now_ns: int, job_id: int) -> Standing:
     """The job's text was replaced; nodes give the job up until it is submitted again."""
     _refuse_removed(standing, job_id, "edited")
     return replace(standing, state=JobState.DRAFTED, updated_ns=now_ns)
+
+
+def replaced(standing: Standing, now_ns: int, job_id: int) -> Standing:
+    """The job's text was replaced where it stands: a job in force goes on as a new goal, its start stays."""
+    if standing.state not in IN_FORCE:
+        return edited(standing, now_ns, job_id)
+    return replace(standing, state=JobState.SUBMITTED, updated_ns=now_ns, submitted_ns=now_ns)
 
 
 def submitted(standing: Standing, now_ns: int, job_id: int) -> Standing:

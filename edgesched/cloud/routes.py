@@ -96,6 +96,10 @@ def all_routes(jobs: JobsApi, nodes: NodesApi, query: QueryApi, plain: PlainApi,
         ),
         Route("GET", f"{API}/jobs/list", jobs.list_jobs, "jobs by id: one's own, or all", "anybody", answer="Jobs"),
         Route(
+            "PUT", f"{API}/jobs/{{id}}", jobs.replace, "replace a job; one in force goes on", "user", body="Job",
+            parameters=(OVERRIDE,), refusals=(400, 404, 408, 409, 413),
+        ),
+        Route(
             "GET", f"{API}/jobs/{{id}}/status", jobs.status, "a job", "anybody", answer="JobStatus", refusals=(404,)
         ),
         Route(

@@ -100,6 +100,25 @@ class JobMachine(RuleBasedStateMachine):
             self.past.append(job.goal_id)
         job.state, job.nodes, job.goal_id = "Drafted", nodes, ""
 
+    @rule(job_id=jobs, nodes=st.sampled_from([("A",), ("A", "B"), ()]))
+    def replace(self, job_id: str, nodes: tuple[str, ...]) -> None:
+        """In force it goes on as another goal, elsewhere it is an edit."""
+        job = self.model[job_id]
+        answer = self.users["owner"].request("PUT", f"/api/v1/jobs/{job_id}", job_text(job.name, nodes=nodes))
+        if job.state == "Removed":
+            assert answer.status == 409
+        elif job.state not in IN_FORCE:
+            assert answer.json["state"] == "Drafted"
+            if job.goal_id:
+                self.past.append(job.goal_id)
+            job.state, job.nodes, job.goal_id = "Drafted", nodes, ""
+        elif not nodes:
+            assert answer.status == 400
+        else:
+            assert answer.json == {"job_id": job_id, "state": "Submitted"}
+            job.nodes = nodes
+            self._now_submitted(job_id)
+
     @rule(job_id=jobs, force=st.booleans())
     def remove(self, job_id: str, force: bool) -> None:
         job = self.model[job_id]
@@ -124,6 +143,7 @@ class JobMachine(RuleBasedStateMachine):
     def meddle(self, job_id: str, request: str) -> None:
         """Another user asks for the same, in vain."""
         assert self.users["other"].get("/" + request % job_id).status == 403
+        assert self.users["other"].request("PUT", f"/api/v1/jobs/{job_id}", job_text()).status == 403
 
     @rule(
         job_id=jobs, vsn=st.sampled_from(NODES), what=st.sampled_from(["received", "updated", "completed", "removed"])

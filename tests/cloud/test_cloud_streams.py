@@ -13,7 +13,7 @@ import pytest
 
 from edgesched.adapters.goalstream import GoalStream
 from edgesched.core.plan.events import GoalsReceived
-from tests.cloud.api import Api, ChildCloud, Cloud, job_text
+from tests.cloud.api import Api, ChildCloud, Cloud, event, job_text
 from tests.waiting import wait_until
 
 EVENT = b": complete\nevent: sys.scheduler.status.goal.updated\ndata: "
@@ -100,6 +100,25 @@ def test_every_change_is_the_whole_list(cloud: Cloud, theone: Api, stream: RawSt
     theone.get(f"/jobs/{second}/rm")
     expected = [[], ["one"], ["one", "two"], ["two"], ["one", "two"], ["two"], []]
     wait_until(lambda: stream.names == expected, what=str(expected))
+
+
+def test_a_replaced_job_is_never_missing(cloud: Cloud, stream: RawStream) -> None:
+    """Its nodes go over to the new text; a node that it leaves out is told; the start stays, a wrong text too."""
+    user = cloud.user("u", "W023", "B")
+    job_id = user.submitted(job_text("one", nodes=("W023", "B")))
+    left_out = RawStream(cloud.url, "B")
+    wait_until(lambda: left_out.names == [["one"]])
+    goal_id = user.goal_id(job_id)
+    cloud.node("W023").report("W023", event("goal.received", 1, 10, goal_id=goal_id))
+    started = user.job(job_id)["state"]["last_started"]
+    refused = user.request("PUT", f"/api/v1/jobs/{job_id}", job_text("two", rule="nothing()"))
+    assert (refused.status, user.goal_id(job_id)) == (400, goal_id)
+    assert user.request("PUT", f"/api/v1/jobs/{job_id}", job_text("two")).json["state"] == "Submitted"
+    assert user.goal_id(job_id) != goal_id
+    assert user.job(job_id)["state"]["last_started"] == started is not None
+    wait_until(lambda: left_out.names == [["one"], []])
+    wait_until(lambda: stream.names == [[], ["one"], ["two"]])
+    left_out.close()
 
 
 def test_headers_are_those_that_proxies_need(stream: RawStream) -> None:

@@ -79,9 +79,9 @@ def test_a_stranger_changes_nothing(cloud: Cloud, alice: Api) -> None:
     for method, path in (
         ("GET", "/create?name=x"), ("POST", "/create"), ("POST", f"/edit?id={job_id}"), ("POST", "/submit"),
         ("GET", f"/submit?id={job_id}"), ("GET", f"/jobs/{job_id}/rm?force=true"), ("POST", "/nodes/W023/events"),
-        ("GET", "/token"),
+        ("GET", "/token"), ("PUT", f"/jobs/{job_id}"),
     ):  # fmt: skip
-        answer = cloud.anybody.request(method, f"/api/v1{path}", "name: x" if method == "POST" else None)
+        answer = cloud.anybody.request(method, f"/api/v1{path}", None if method == "GET" else "name: x")
         assert (answer.status, answer.error) == (401, "No token found"), path
     assert alice.state(job_id) == "Submitted"
 
@@ -92,6 +92,7 @@ def test_another_user_changes_nothing(alice: Api, bob: Api, override: str) -> No
     job_id = alice.submitted()
     before = alice.job(job_id)
     assert bob.post(f"/edit?id={job_id}{override}", job_text()).status == 403
+    assert bob.request("PUT", f"/api/v1/jobs/{job_id}?{override}", job_text()).status == 403
     assert bob.get(f"/submit?id={job_id}{override}").status == 403
     assert bob.get(f"/submit?id={job_id}&dryrun=true{override}").status == 403
     assert bob.get(f"/jobs/{job_id}/rm?force=true{override}").status == 403

@@ -166,9 +166,7 @@ successCriteria: ["WallClock(1h)"]
 def test_the_cloud_may_go_and_come_back(world: World, outage_s: int) -> None:
     """The agent goes on with the goal that it has; every event of the outage arrives afterwards, in order, once."""
     names = [f"p{number}" for number in range(5)]
-    plugins = "".join(
-        f"- {{name: {name}, pluginSpec: {{image: 'x.org/imagesampler:1'}}}}\n" for name in names
-    )
+    plugins = "".join(f"- {{name: {name}, pluginSpec: {{image: 'x.org/imagesampler:1'}}}}\n" for name in names)
     busy = BUSY.format(plugins=plugins, rules=", ".join(f'"schedule({name}): True"' for name in names))
     with world.agent() as agent:
         job_id = world.user.submitted(busy)
