@@ -14,7 +14,7 @@ from typing import Any
 
 from edgesched.core.model import NS_PER_S, ContainerView, Instant, Measurement, PodOrder, PodView, ScienceGoal
 from edgesched.core.plan import NodeState, PlanSettings, next_deadline, step
-from edgesched.core.plan.effects import DeletePod, Effect, FetchLog, LaunchPod, Publish, SetState
+from edgesched.core.plan.effects import DeletePod, Effect, FetchLog, LaunchPod, Publish, Report, SetState
 from edgesched.core.plan.events import (
     Booted,
     EffectDone,
@@ -37,8 +37,8 @@ Told = tuple[int, str]
 class World:
     """A node. `start_ns`: wall time at its beginning; `at`: seconds since then on the boot clock.
 
-    `checked`: look at the invariants after every step. `commit`: called with the effects of a step before they are
-    carried out. `told`: what the world was asked for, with the time.
+    `checked`: look at the invariants after every step. `commit`: called with an event and its effects before they are
+    carried out. `told`: what the world was asked for, with the time; log lines too with `reports`.
     """
 
     start_ns: int
@@ -46,7 +46,8 @@ class World:
     run_s: Callable[[PodOrder], float] = lambda order: 3.0
     exit_code: Callable[[PodOrder], int] = lambda order: 0
     checked: bool = True
-    commit: Callable[[list[Effect]], None] | None = None
+    commit: Callable[[Event, list[Effect]], None] | None = None
+    reports: bool = False
     at: float = 0.0
     offset_s: float = 0.0
     boot_id: str = "b1"
@@ -116,9 +117,14 @@ class World:
         if self.checked:
             assert violations(self.state) == []
         if self.commit is not None:
-            self.commit(effects)
+            self.commit(event, effects)
         self._carry_out(effects)
         return effects
+
+    @staticmethod
+    def is_quiet(event: Event) -> bool:
+        """Would the engine call this a quiet turn?"""
+        return isinstance(event, Measured | Woke)
 
     def measure(self, name: str, value: Any) -> None:
         """A sensor speaks."""
@@ -150,7 +156,11 @@ class World:
             windows.restore(snapshot, self.now.ts_ns)
         records = self.records()
         self.recorder = Recorder(records)
-        self.state, owed = restore(self.settings, windows, records, self.now, self.boot_id)
+        self.start(*restore(self.settings, windows, records, self.now, self.boot_id))
+
+    def start(self, state: NodeState, owed: list[Effect]) -> None:
+        """Start the agent with a restored state and what it owes."""
+        self.state = state
         self.up = True
         known = {text for _, text in self.told[-2000:]}
         for effect in owed:
@@ -165,7 +175,7 @@ class World:
 
     def _carry_out(self, effects: Iterable[Effect], *, again: bool = False) -> None:
         for effect in effects:
-            text = _text(effect)
+            text = _line(effect) if self.reports and isinstance(effect, Report) else _text(effect)
             if text is not None and not again:
                 self.told.append((self.now.ts_ns, text))
             if isinstance(effect, LaunchPod):
@@ -225,17 +235,23 @@ class World:
         return None if pod is None else PodObserved(pod, gone=True)
 
 
+def _line(report: Report) -> str | None:
+    """Write down a log line; a new process says anew which rules are unknown."""
+    return None if report.event in ("rule.unknown", "rule.error") else f"report {report}"
+
+
 def _text(effect: Effect) -> str | None:
-    """Write down an effect; log lines and requests for logs are not told."""
+    """Write down an effect; log lines are not told."""
     if isinstance(effect, LaunchPod):
         return f"launch {effect.order}"
     if isinstance(effect, DeletePod):
         return f"delete {effect.pod_name} {effect.uid} {effect.grace_s}"
     if isinstance(effect, Publish):
         message = effect.message
-        return (
-            f"publish {message.message_id} {message.name} {message.ts_ns} {json.dumps(message.value)} {message.scope}"
-        )
+        value = json.dumps(message.value, default=dict)
+        return f"publish {message.message_id} {message.name} {message.ts_ns} {value} {message.scope}"
+    if isinstance(effect, FetchLog):
+        return f"log {effect}"
     if isinstance(effect, SetState):
-        return f"set {effect.effect_id} {effect.key} {effect.value}"
+        return f"set {effect}"
     return None
