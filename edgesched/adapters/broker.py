@@ -14,12 +14,11 @@ import shutil
 import socket
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Final
 
+from edgesched.adapters.tempfolder import TempFolder
 from edgesched.errors import BrokerUnavailableError
 
 _START_S: Final = 20.0
@@ -47,14 +46,14 @@ class EmbeddedBroker:
         self._any_port = port == 0
         self._settings = tuple(settings)
         self._child: subprocess.Popen[bytes] | None = None
-        self._folder: tempfile.TemporaryDirectory[str] | None = None
+        self._folder: TempFolder | None = None
 
     def start(self) -> tuple[str, int]:
         """Start the child and wait until it takes connections. Returns host and port.
 
         Raises: BrokerUnavailableError: it cannot be started; the last line of its log is in the message.
         """
-        self._folder = tempfile.TemporaryDirectory(prefix="edgesched-broker-")
+        self._folder = TempFolder("broker")
         for attempt in range(1, _ATTEMPTS + 1):
             if self._any_port:
                 self.port = free_port()
@@ -82,7 +81,7 @@ class EmbeddedBroker:
                 child.kill()
                 child.wait()
         if self._folder is not None:
-            self._folder.cleanup()
+            self._folder.close()
             self._folder = None
 
     @property
@@ -95,14 +94,14 @@ class EmbeddedBroker:
         if self._folder is None:
             return ""
         with contextlib.suppress(OSError):
-            lines = (Path(self._folder.name) / "log").read_text(encoding="utf-8", errors="replace").splitlines()
+            lines = (self._folder.path / "log").read_text(encoding="utf-8", errors="replace").splitlines()
             return lines[-1][:256] if lines else "it wrote no log"
         return ""
 
     def _spawn(self) -> None:
         assert self._folder is not None
         command = self._mosquitto_command() if self.kind == "mosquitto" else self._amqtt_command()
-        with (Path(self._folder.name) / "log").open("ab") as log:
+        with (self._folder.path / "log").open("ab") as log:
             try:
                 self._child = subprocess.Popen(  # noqa: S603
                     command, stdin=subprocess.PIPE, stdout=log, stderr=log, start_new_session=True
@@ -126,7 +125,7 @@ class EmbeddedBroker:
         if os.geteuid() == 0:
             # as another user it could not be told to end with us: the kernel forgets that at a change of user
             lines.append(f"user {pwd.getpwuid(0).pw_name}")
-        file = Path(self._folder.name) / "mosquitto.conf"
+        file = self._folder.path / "mosquitto.conf"
         file.write_text("\n".join([*lines, *self._settings, ""]), encoding="utf-8")
         setpriv = shutil.which("setpriv")
         ends_with_us = [setpriv, "--pdeathsig", "TERM", "--"] if setpriv else []

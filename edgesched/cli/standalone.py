@@ -148,7 +148,7 @@ def _start_cloud(
             raise
         print(f"without a cloud scheduler, which needs {error.name}: pip install 'edgesched[cloud]'", flush=True)
         return None, None
-    started = start_cloud(parts, vsn=nodes[0], nodes=nodes[1:], jobs=files, mqtt_uri=mqtt_uri)
+    started = start_cloud(parts, vsn=nodes[0], nodes=nodes[1:], jobs=files, mqtt_uri=mqtt_uri, say=narrator.say)
     return started, EditedJobs(started, files, narrator.say)
 
 

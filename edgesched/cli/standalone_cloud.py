@@ -8,20 +8,23 @@ stores what pods publish on the broker, as the shovel of a real node would, so t
 
 from __future__ import annotations
 
+import re
 import socket
-import tempfile
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from edgesched.adapters.tempfolder import TempFolder
 from edgesched.cli.check import check_file, format_finding
 from edgesched.cloud.embedded import EmbeddedCloud
 from edgesched.errors import EdgeSchedError, RefusedError
 
 USER: Final = "theone"
 PORT: Final = 9770
+_ROUTINE: Final = re.compile(r"\S+ \S+ (?:DEBUG|INFO) ")
+_STAMP: Final = re.compile(r"\S+ \S+ (?=(?:WARNING|ERROR|CRITICAL) )")
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,17 +53,17 @@ def start_cloud(
     mqtt_uri: str,
     data_dir: Path | None = None,
     port: int | None = None,
-    log: Callable[[str], None] | None = None,
+    say: Callable[[str], None],
 ) -> StartedCloud:
     """Start a cloud that ends with `parts`, and submit job files to it.
 
     `nodes`: where the user may schedule besides `vsn`. `port`: None for 9770 when it is free, else another one.
-    `data_dir`: None for a folder that goes with the cloud.
+    `data_dir`: None for a folder that goes with the cloud. `say`: told what the cloud logs, routine left out.
     Raises CloudUnavailableError when it does not start.
     """
-    folder = data_dir or Path(parts.enter_context(tempfile.TemporaryDirectory(prefix="edgesched-cloud-")))
+    folder = data_dir or parts.enter_context(TempFolder("cloud"))
     flags = ["--uplink", mqtt_uri, "--uplink-vsn", vsn]
-    cloud = EmbeddedCloud(folder, port=_port() if port is None else port, flags=flags, log=log)
+    cloud = EmbeddedCloud(folder, port=_port() if port is None else port, flags=flags, log=_Troubles(say))
     parts.callback(cloud.stop)
     user_token, node_token = cloud.user_token(USER, [vsn, *nodes]), cloud.node_token(vsn)
     cloud.start()
@@ -72,6 +75,17 @@ def start_cloud(
         except RefusedError as error:
             refused.append(f"{path}: {error.message}")
     return StartedCloud(cloud, cloud.url, user_token, node_token, taken, tuple(refused))
+
+
+class _Troubles:
+    """Takes the lines of the cloud's log and passes on those that are no routine, without their time."""
+
+    def __init__(self, say: Callable[[str], None]) -> None:
+        self._say = say
+
+    def __call__(self, line: str) -> None:
+        if not _ROUTINE.match(line):
+            self._say(f"cloud: {_STAMP.sub('', line)}")
 
 
 class EditedJobs:

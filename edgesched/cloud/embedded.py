@@ -114,6 +114,9 @@ class EmbeddedCloud:
             if self._log is not None:
                 self._log(self._last_line)
         self._answered.set()
+        process = self._process
+        if process is not None and self._ready and self._log is not None:  # nobody called `stop`
+            self._log(f"the cloud scheduler ended with code {process.wait()}")
 
     def submit(self, job_text: str, token: str) -> dict[str, Any]:
         """Create and submit a job; returns the answer with `job_id`. Raises RefusedError with the cloud's reasons."""

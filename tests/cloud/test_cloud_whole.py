@@ -254,7 +254,8 @@ def test_the_cloud_of_standalone(tmp_path: Path) -> None:
         broker = EmbeddedBroker()
         host, port = broker.start()
         parts.callback(broker.stop)
-        cloud = start_cloud(parts, vsn="W023", jobs=[good, bad], mqtt_uri=f"mqtt://{host}:{port}", port=0)
+        mqtt_uri = f"mqtt://{host}:{port}"
+        cloud = start_cloud(parts, vsn="W023", jobs=[good, bad], mqtt_uri=mqtt_uri, port=0, say=print)
         assert cloud.jobs == {str(good): "1"}
         assert [line.startswith(f"{bad}: [line 1, column ") for line in cloud.refused] == [True]
         assert [goal["name"] for goal in Api(cloud.url, cloud.node_token).goals("W023")] == ["good"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import signal
@@ -132,15 +133,50 @@ def test_ctrl_c_ends_all_of_it(heat: Path) -> None:
     wait_until(lambda: not any(child.is_running() for child in children))
 
 
-def test_a_killed_parent_leaves_no_broker(heat: Path) -> None:
-    """Even kill -9 leaves no orphan."""
-    with Command("standalone", "--job", str(heat)) as command:
+def test_a_killed_parent_leaves_nothing_for_long(heat: Path, tmp_path: Path) -> None:
+    """Even kill -9 leaves no orphan, and the next start clears the folders away, but not those of the living."""
+    folder = tmp_path / "temporary"
+    folder.mkdir()
+    with Command("standalone", "--job", str(heat), env={"TMPDIR": str(folder)}) as command:
         ports(command)
         children = command.descendants()
         assert children
         command.process.kill()
         command.process.wait(10)
     wait_until(lambda: not any(child.is_running() for child in children))
+    left = {path.name for path in folder.iterdir()}
+    assert sorted(name.partition(".")[0] for name in left) == ["edgesched-broker", "edgesched-cloud"]
+    _grow_old(folder)
+    with Command("standalone", "--job", str(heat), env={"TMPDIR": str(folder)}) as living:
+        ports(living)
+        _grow_old(folder)
+        with Command("standalone", "--job", str(heat), env={"TMPDIR": str(folder)}) as command:
+            ports(command)
+            now = {path.name for path in folder.iterdir()}
+            assert not left & now
+            assert len(now) == 4
+            assert command.end(signal.SIGINT) == living.end(signal.SIGINT) == 0
+    assert not list(folder.iterdir())
+
+
+def _grow_old(folder: Path) -> None:
+    """Let folders look as if they were there for an hour."""
+    for path in folder.iterdir():
+        os.utime(path, (path.stat().st_atime - 3600, path.stat().st_mtime - 3600))
+
+
+def test_troubles_of_the_cloud_are_told(heat: Path) -> None:
+    """A line of its log that is no routine is shown, and so is its end."""
+    with Command("standalone", "--job", str(heat), "--for", "60s") as command:
+        mqtt = ports(command)["mqtt"]
+        command.await_line("job heat is in force")
+        cloud = next(child for child in command.descendants() if "cloud" in child.cmdline())
+        cloud.kill()
+        command.await_line(r"cloud: the cloud scheduler ended with code -9")
+        command.await_line(r"warning: cloud\.unavailable ")
+        wait_until(lambda: publish(mqtt, "env/temperature", "31.5") or "sampler: launched" in command.text, 20)
+        assert "INFO" not in command.text
+        assert command.end(signal.SIGINT) == 0
 
 
 def test_an_edited_job_file_is_taken_over(heat: Path, tmp_path: Path) -> None:
