@@ -88,9 +88,14 @@ test-node: $(VENV)/.dev ## tests on a real node with kubelet and containerd; roo
 	@tools/k8s/build.sh kube-apiserver kube-controller-manager kube-scheduler kubelet
 	@$(PY) -m pytest -q -m node --timeout=1200 $(ARGS)
 
-test-browser: $(VENV)/.dev ## tests of the pages in a headless Chromium
+test-browser: $(VENV)/.dev tests/browser/node_modules ## tests of the pages: a headless Chromium, a validator, an accessibility checker
 	@tools/apt.sh chromium
 	@$(PY) -m pytest -q tests/browser $(ARGS)
+
+tests/browser/node_modules: tests/browser/package-lock.json
+	@command -v npm >/dev/null || tools/apt.sh nodejs npm
+	@npm ci --prefix tests/browser --ignore-scripts --no-audit --no-fund --loglevel=error
+	@touch $@
 
 export PREFIX DESTDIR INSTALL_DIR UNIT_DIR WHEELS
 

@@ -88,6 +88,15 @@ class Chromium:
             "Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=width < 600
         )
 
+    async def prefer(self, scheme: str) -> None:
+        """Tell the page what its reader prefers: `light` or `dark`."""
+        await self.command("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}])
+
+    async def block(self, pattern: str) -> None:
+        """Let the page load nothing from addresses like this."""
+        await self.command("Network.enable")
+        await self.command("Network.setBlockedURLs", urls=[pattern])
+
     async def open(self, url: str) -> None:
         """Go to a page and wait until it is there."""
         await self.command("Page.navigate", url=url)

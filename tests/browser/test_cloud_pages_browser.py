@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.browser.chromium import Chromium
+from tests.browser.standards import accessibility_complaints, html_complaints
 from tests.cloud.api import Api, Cloud, event, job_text
 from tests.cloud.test_cloud_pages import failing_job
 
@@ -118,3 +119,22 @@ def test_the_keyboard_reaches_everything(cloud: Cloud, user: Api) -> None:
             assert await browser.value("document.activeElement.id") == "main"
 
     asyncio.run(tab())
+
+
+def test_the_pages_keep_the_standards(cloud: Cloud, user: Api) -> None:
+    """HTML and accessibility: no jobs, then jobs of all kinds, then a job with runs that failed. No exceptions."""
+
+    async def look(path: str) -> None:
+        answer = await asyncio.to_thread(cloud.anybody.request, "GET", path)
+        assert html_complaints(answer.text) == []
+        async with Chromium() as browser:
+            await browser.block("*/live")  # or the page could change while it is looked at
+            await browser.open(cloud.url + path)
+            assert await accessibility_complaints(browser) == []
+
+    asyncio.run(look("/jobs"))
+    job_id = failing_job(cloud, user)
+    user.create(job_text("one"))
+    user.get(f"/jobs/{user.submitted(job_text('two'))}/rm?force=true")
+    asyncio.run(look("/jobs"))
+    asyncio.run(look(f"/jobs/{job_id}"))

@@ -13,6 +13,7 @@ import pytest
 from edgesched.adapters.broker import free_port
 from edgesched.simcluster import Outcome, Scenario, SimCluster
 from tests.browser.chromium import Chromium
+from tests.browser.standards import accessibility_complaints, html_complaints
 from tests.e2e.processes import Command
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
@@ -70,6 +71,20 @@ def test_the_page_is_whole_without_scripts(url: str) -> None:
     assert "<script>alert" not in text
     assert "&lt;script&gt;alert" in text
     assert "<b>page" not in text
+
+
+def test_the_page_keeps_the_standards(url: str) -> None:
+    """HTML and accessibility, with alarms, failures and a timeline on the page. No exceptions."""
+
+    async def look() -> None:
+        with urllib.request.urlopen(url, timeout=10) as response:
+            assert html_complaints(response.read().decode()) == []
+        async with Chromium() as browser:
+            await browser.block("*/changes")  # or the page would change while it is looked at
+            await browser.open(url)
+            assert await accessibility_complaints(browser) == []
+
+    asyncio.run(look())
 
 
 def test_the_page_is_live_and_fits_a_phone(url: str, tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ def esc(text: object, limit: int = LONGEST) -> str:
 def page(title: str, body: str, *, live: str) -> str:
     """Return a whole page. `live`: address of its changes."""
     return (
-        "<!doctype html>\n"
+        "<!DOCTYPE html>\n"
         '<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         f"<title>{esc(title)}</title>\n"
@@ -41,9 +41,9 @@ def table(caption: str, heads: list[str], rows: list[list[str]], *, empty: str) 
     head = "".join(f'<th scope="col">{esc(text)}</th>' for text in heads)
     lines = "\n".join("<tr>" + "".join(f"<td>{cell}</td>" for cell in row) + "</tr>" for row in rows)
     return (
-        f'<div class="wide" tabindex="0" role="region" aria-label="{esc(caption)}"><table>'
+        f'<section class="wide" tabindex="0" aria-label="{esc(caption)}"><table>'
         f"<caption>{esc(caption)}</caption>\n"
-        f"<thead><tr>{head}</tr></thead>\n<tbody>\n{lines}\n</tbody></table></div>\n"
+        f"<thead><tr>{head}</tr></thead>\n<tbody>\n{lines}\n</tbody></table></section>\n"
     )
 
 

@@ -40,14 +40,14 @@ def timeline(runs: list[Row[Any]], now_ns: int) -> str:
     failed = sum(run.state == "failed" for run in runs)
     label = f"{len(runs)} runs, {failed} failed, over {span_text(axis.end_ns - axis.start_ns)}"
     parts = [
-        '<div class="wide" tabindex="0" role="region" aria-label="Timeline">',
+        '<section class="wide" tabindex="0" aria-label="Timeline">',
         f'<svg class="timeline" viewBox="0 0 {WIDTH} {height}" role="img" aria-label="{esc(label)}">',
         f"<title>{esc(label)}</title>",
         *_ticks(axis, height),
     ]
     for index, ((vsn, plugin), lane) in enumerate(shown.items()):
         parts += _lane(axis, TOP + index * ROW, f"{vsn} {plugin}", lane, now_ns)
-    parts.append("</svg></div>")
+    parts.append("</svg></section>")
     return "\n".join(parts) + "\n"
 
 
@@ -101,8 +101,9 @@ def _lane(axis: _Axis, y: int, label: str, lane: list[Row[Any]], now_ns: int) ->
         )
         if run.state in ("failed", "missed"):
             x = start + width / 2
+            cross = f'd="M{x - 4:.1f} {middle - 4:.1f}l8 8m0 -8l-8 8"'
             parts.append(
-                f'<path class="mark" d="M{x - 4:.1f} {middle - 4:.1f}l8 8m0 -8l-8 8"/>'
+                f'<path class="mark halo" {cross}/><path class="mark" {cross}/>'
                 if run.state == "failed"
                 else f'<circle class="mark" cx="{x:.1f}" cy="{middle:.1f}" r="3.5"/>'
             )

@@ -27,6 +27,8 @@
     if (stale) { refresh(); }
   }
 
+  // on a narrow screen the timeline is cut: its right end is now
+  main.querySelectorAll(".wide > svg").forEach((picture) => { picture.parentNode.scrollLeft = picture.clientWidth; });
   source.addEventListener("changed", refresh);
   source.addEventListener("open", () => { told.textContent = "live"; });
   source.addEventListener("error", () => { told.textContent = "the agent does not answer"; });

@@ -80,7 +80,8 @@ def _lane(y: int, plugin: str, job_id: str, lane: list[PastRun], now_ns: int) ->
         )
         middle = (start + end) / 2
         if run.outcome == "failed":
-            parts.append(f'<path d="M{middle - 4:.1f} {y + 7}l8 8m0 -8l-8 8"/>')
+            cross = f'd="M{middle - 4:.1f} {y + 7}l8 8m0 -8l-8 8"'
+            parts.append(f'<path class="halo" {cross}/><path {cross}/>')
         elif run.outcome == "missed":
             parts.append(f'<circle cx="{middle:.1f}" cy="{y + 11}" r="3.5"/>')
         parts.append("</g>")
