@@ -19,7 +19,7 @@ import json
 import os
 import sqlite3
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import quote
@@ -306,7 +306,8 @@ def _clean(text: str) -> str:
 
 
 def _body(message: Message) -> dict[str, Any]:
-    return {"value": message.value, "meta": dict(message.meta)}
+    value = message.value
+    return {"value": dict(value) if isinstance(value, Mapping) else value, "meta": dict(message.meta)}
 
 
 def _message(row: tuple[Any, ...]) -> Message:

@@ -339,6 +339,7 @@ def encode_measurement(measurement: Measurement) -> bytes:
 
 def _json(value: object, *, sort_keys: bool = False, ensure_ascii: bool = True) -> str:
     try:
-        return json.dumps(value, separators=(",", ":"), sort_keys=sort_keys, ensure_ascii=ensure_ascii, allow_nan=False)
+        plain = dict(value) if isinstance(value, Mapping) else value
+        return json.dumps(plain, separators=(",", ":"), sort_keys=sort_keys, ensure_ascii=ensure_ascii, allow_nan=False)
     except (TypeError, ValueError, RecursionError) as error:
         raise InputError(f"message cannot be written as JSON: {error}") from error

@@ -134,9 +134,9 @@ class Job:
 class Message(NamedTuple):
     """A Waggle message to be published.
 
-    `value` is any JSON value; with `as_text` the wire carries its JSON text, a string with sorted keys, as
-    scheduler events do. `scope` is `all`, `node` or `beehive`. `message_id` is stable over repeats so that a reader can
-    drop them.
+    `value` is any JSON value, an object as any mapping; with `as_text` the wire carries its JSON text, a string with
+    sorted keys, as scheduler events do. `scope` is `all`, `node` or `beehive`. `message_id` is stable over repeats so
+    that a reader can drop them.
     """
 
     name: str

@@ -7,7 +7,8 @@ Event names and payload keys are those of the reference implementation; consumer
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from functools import cache
 from typing import Any, Final
 
 from edgesched.core.model import NO_PAIRS, Message, Plugin
@@ -17,6 +18,45 @@ from edgesched.core.plan.turn import Turn
 
 PREFIX: Final = "sys.scheduler.status."
 LAST_EXECUTION: Final = "sys.scheduler.plugin.lastexecution"
+
+
+class RunFields(Mapping[str, Any]):
+    """The payload of a run's event: the run, the plugin, the pod when there is one, and what the event adds.
+
+    It is put together when somebody reads it: a full minute makes thousands, and the launches come first.
+    """
+
+    __slots__ = ("_extra", "_plugin", "_pod", "_run")
+
+    def __init__(self, run: Run, plugin: Mapping[str, Any], extra: Mapping[str, Any]) -> None:
+        self._run = run
+        self._pod = run.pod  # as it is now
+        self._plugin = plugin
+        self._extra = extra
+
+    def __getitem__(self, key: str) -> Any:
+        return self._together()[key]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._together())
+
+    def __len__(self) -> int:
+        return len(self._together())
+
+    def __repr__(self) -> str:
+        return repr(self._together())
+
+    def _together(self) -> dict[str, Any]:
+        run, pod = self._run, self._pod
+        fields: dict[str, Any] = {"pluginruntime_pod_instance": run.instance, "run_id": run.run_id, **self._plugin}
+        if pod is not None:
+            fields["k3s_pod_name"] = pod.name
+            fields["k3s_pod_status"] = pod.phase
+            fields["k3s_pod_node_name"] = pod.node_name
+            fields["k3s_pod_instance"] = pod.instance or run.instance
+            fields["k3s_pod_uid"] = pod.uid
+        fields.update(self._extra)
+        return fields
 
 
 def plugin_fields(plugin: Plugin, job_id: str, goal_id: str, upload_job: str) -> dict[str, Any]:
@@ -48,21 +88,27 @@ def log(turn: Turn, name: str, fields: Mapping[str, Any], *, level: str = "info"
 
 def say_run(turn: Turn, run: Run, name: str, extra: Mapping[str, Any], *, level: str = "info") -> None:
     """Log one line about a run, publish its event and add it to the plugin's story."""
-    short: dict[str, Any] = {"job": run.job_id, "plugin": run.plugin.name, "run": run.run_id}
-    if run.pod is not None:
-        short["pod"] = run.pod_name
-    short.update(extra)
+    job_id, plugin = run.plugin_key
+    if run.pod is None:
+        short = {"job": job_id, "plugin": plugin, "run": run.run_id, **extra}
+    else:
+        short = {"job": job_id, "plugin": plugin, "run": run.run_id, "pod": run.pod_name, **extra}
     turn.effects.append(Report(name, short, level))
-    known = turn.state.plugins.get(run.plugin_key)
-    _publish(turn, PREFIX + name, _run_payload(known, run, extra), scope="all", as_text=True)
+    known = publish_run(turn, run, name, extra)
     if known is not None:
         tell(turn, known, name, extra)
 
 
-def publish_run(turn: Turn, run: Run, name: str, extra: Mapping[str, Any]) -> None:
-    """Publish a run's event without a log line of its own."""
-    payload = _run_payload(turn.state.plugins.get(run.plugin_key), run, extra)
-    _publish(turn, PREFIX + name, payload, scope="all", as_text=True)
+def publish_run(turn: Turn, run: Run, name: str, extra: Mapping[str, Any]) -> PluginState | None:
+    """Publish a run's event without a log line of its own; returns the plugin's state, if it is known."""
+    known = turn.state.plugins.get(run.plugin_key)
+    fields = (
+        known.fields
+        if known is not None and known.goal_id == run.goal_id
+        else plugin_fields(run.plugin, run.job_id, run.goal_id, run.plugin.spec.job)
+    )
+    _publish(turn, _full_name(name), RunFields(run, fields, extra), scope="all", as_text=True)
+    return known
 
 
 def last_execution(turn: Turn, run: Run) -> None:
@@ -83,27 +129,12 @@ def tell(turn: Turn, plugin: PluginState, what: str, extra: Mapping[str, Any]) -
     plugin.told += 1
 
 
-def _run_payload(known: PluginState | None, run: Run, extra: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the payload of a run's event: the run (R), the pod (K) when there is one, the plugin (P)."""
-    fields = (
-        known.fields
-        if known is not None and known.goal_id == run.goal_id
-        else plugin_fields(run.plugin, run.job_id, run.goal_id, run.plugin.spec.job)
-    )
-    payload: dict[str, Any] = {"pluginruntime_pod_instance": run.instance, "run_id": run.run_id, **fields}
-    pod = run.pod
-    if pod is not None:
-        payload["k3s_pod_name"] = pod.name
-        payload["k3s_pod_status"] = pod.phase
-        payload["k3s_pod_node_name"] = pod.node_name
-        payload["k3s_pod_instance"] = pod.instance or run.instance
-        payload["k3s_pod_uid"] = pod.uid
-    payload.update(extra)
-    return payload
+@cache
+def _full_name(name: str) -> str:
+    return PREFIX + name
 
 
 def _publish(turn: Turn, name: str, value: Any, *, scope: str, as_text: bool) -> None:
     state = turn.state
-    effect_id = state.next_effect_id()
-    message = Message(name, turn.now.ts_ns, value, NO_PAIRS, scope, f"{state.settings.vsn}-{effect_id}", as_text)
-    turn.effects.append(Publish(effect_id, message))
+    message_id = f"{state.settings.vsn}-{state.next_effect_id()}"
+    turn.effects.append(Publish(Message(name, turn.now.ts_ns, value, NO_PAIRS, scope, message_id, as_text)))

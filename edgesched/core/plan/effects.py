@@ -20,8 +20,12 @@ class LaunchPod(NamedTuple):
     Answered by `EffectDone` with `pod`.
     """
 
-    effect_id: str
     order: PodOrder
+
+    @property
+    def effect_id(self) -> str:
+        """The same for every attempt: the run's."""
+        return f"launch:{self.order.run_id}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,8 +51,12 @@ class FetchLog:
 class Publish(NamedTuple):
     """Publish a Waggle message."""
 
-    effect_id: str
     message: Message
+
+    @property
+    def effect_id(self) -> str:
+        """That of the message."""
+        return self.message.message_id
 
 
 @dataclass(frozen=True, slots=True)

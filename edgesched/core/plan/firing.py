@@ -21,7 +21,7 @@ from edgesched.core.plan.ledger import SlotKey
 from edgesched.core.plan.passed import account
 from edgesched.core.plan.pauses import paused
 from edgesched.core.plan.policies import clock_text
-from edgesched.core.plan.state import PluginKey, PluginState, RuleState, Run, Slot
+from edgesched.core.plan.state import NodeState, PluginKey, PluginState, RuleState, Run, Slot
 from edgesched.core.plan.turn import Turn
 from edgesched.core.pods import run_names
 from edgesched.core.rules import parse_duration_ns
@@ -50,7 +50,7 @@ def evaluate_and_act(turn: Turn) -> None:
         if rule.rule.action == "schedule":
             if _held(turn, rule):
                 continue
-            due.setdefault(PluginKey(rule.job_id, rule.rule.object), []).append(rule)
+            due.setdefault(rule.plugin_key, []).append(rule)
         elif rule.rule.action == "publish":
             _publish(turn, rule, edge=was is not True)
         elif rule.rule.action == UNTIL:
@@ -116,7 +116,7 @@ def _held(turn: Turn, rule: RuleState) -> bool:
 
 
 def _schedule(turn: Turn, plugin: PluginState, rules: Sequence[RuleState]) -> None:
-    slots = open_slots(turn, rules)
+    slots = _true_slots(turn, rules)
     reason = gate(turn, plugin, with_slot=bool(slots))
     if reason:
         for rule in rules:
@@ -128,15 +128,19 @@ def _schedule(turn: Turn, plugin: PluginState, rules: Sequence[RuleState]) -> No
     _create_run(turn, plugin, rules, slots)
 
 
+def _true_slots(turn: Turn, rules: Sequence[RuleState]) -> list[Slot]:
+    """List the open slots of rules that are true."""
+    if len(rules) == 1 and rules[0].is_cron:
+        # it is true because its one slot is open, so there is no need to look whether it is
+        expr, fire_ns, _ = rules[0].bound.cron_slot(turn.now.ts_ns)
+        return [] if fire_ns is None else [Slot(expr, fire_ns)]
+    return open_slots(turn, rules)
+
+
 def open_slots(turn: Turn, rules: Sequence[RuleState]) -> list[Slot]:
     """List the open slots of all `cronjob()` calls of some rules, also of those that the evaluation passed over."""
     now_ns = turn.now.ts_ns
-    slots = [
-        Slot(expr, fire_ns)
-        for rule in rules
-        if rule.condition.needs.crons
-        for expr, fire_ns in rule.bound.open_slots(now_ns)
-    ]
+    slots = [Slot(expr, fire_ns) for rule in rules for expr, fire_ns in rule.bound.open_slots(now_ns)]
     return slots if len(slots) < 2 else list(dict.fromkeys(slots))
 
 
@@ -169,12 +173,26 @@ def gate(turn: Turn, plugin: PluginState, *, with_slot: bool) -> str:
     return ""
 
 
+def prepare(state: NodeState, rule: RuleState) -> None:
+    """Name the run of a cron rule's next slot while there is time."""
+    expr, _, fire_ns = rule.bound.cron_slot(state.now.ts_ns)
+    if fire_ns is None:
+        return
+    key = _slot_run_key(state.settings.vsn, rule.plugin_key, Slot(expr, fire_ns))
+    if rule.prepared is None or rule.prepared[0] != key:
+        rule.prepared = key, run_names(rule.plugin_key.name, key)
+
+
+def _slot_run_key(vsn: str, plugin: PluginKey, slot: Slot) -> str:
+    return f"{vsn}/{plugin.job_id}/{plugin.name}/{slot.expr}/{slot.fire_ns}"
+
+
 def _create_run(turn: Turn, plugin: PluginState, rules: Sequence[RuleState], slots: list[Slot]) -> None:
     state, job_id = turn.state, plugin.key.job_id
     vsn, name = state.settings.vsn, plugin.key.name
     if slots:
-        newest = slots[0] if len(slots) == 1 else max(slots, key=lambda slot: slot.fire_ns)
-        key = f"{vsn}/{job_id}/{name}/{newest.expr}/{newest.fire_ns}"
+        newest = _newest(slots)
+        key = _slot_run_key(vsn, plugin.key, newest)
         _claim(turn, plugin, slots, newest.fire_ns)
         plugin.retry = None
     else:
@@ -191,20 +209,20 @@ def enqueue(
     state, name = turn.state, plugin.key.name
     state.run_counter += 1
     parameters = cause.rule.parameters
-    names = run_names(name, key)
+    names = cause.prepared[1] if cause.prepared is not None and cause.prepared[0] == key else run_names(name, key)
     duration = parameters.get("duration")
     run = Run(
-        run_id=names.run_id,
-        number=state.run_counter,
-        key=key,
-        job_id=plugin.key.job_id,
-        goal_id=plugin.goal_id,
-        plugin=plugin.plugin,
-        pod_name=names.pod_name,
-        instance=names.instance,
-        created=turn.now,
-        cause=cause.rule.condition,
-        slots=slots,
+        names.run_id,
+        state.run_counter,
+        key,
+        plugin.key,
+        plugin.goal_id,
+        plugin.plugin,
+        names.pod_name,
+        names.instance,
+        turn.now,
+        cause.rule.condition,
+        slots,
         duration_s=None if duration is None else parse_duration_ns(duration) / NS_PER_S,
         priority=int(parameters.get("priority", 0)),
         retry=retry,
@@ -216,7 +234,7 @@ def enqueue(
     plugin.runs += 1
     extra: dict[str, Any] = {"reason": f"triggered by {cause.rule.condition}"}
     if slots:
-        extra["slot"] = clock_text(max(slot.fire_ns for slot in slots))
+        extra["slot"] = clock_text(_newest(slots).fire_ns)
     if retry:
         extra["retry"] = retry
     if cause.condition.needs.windows:
@@ -224,13 +242,16 @@ def enqueue(
     say_run(turn, run, "plugin.queued", extra)
 
 
+def _newest(slots: Sequence[Slot]) -> Slot:
+    return slots[0] if len(slots) == 1 else max(slots, key=lambda slot: slot.fire_ns)
+
+
 def _claim(turn: Turn, plugin: PluginState, slots: list[Slot], fire_ns: int) -> None:
     """Claim the slots of the firing rules and close every other open slot of the plugin up to `fire_ns`."""
     state, job_id = turn.state, plugin.key.job_id
-    closed = (
-        [slot for slot in open_slots(turn, plugin.rules) if slot.fire_ns <= fire_ns] if len(plugin.rules) > 1 else []
-    )
-    for expr, time_ns in (*slots, *closed):
+    if len(plugin.rules) > 1:
+        slots = [*slots, *(slot for slot in open_slots(turn, plugin.rules) if slot.fire_ns <= fire_ns)]
+    for expr, time_ns in slots:
         state.ledger.claim(SlotKey(job_id, plugin.key.name, expr), time_ns)
     for rule in plugin.rules:
         state.wakeups.unarmed[rule.rule_id] = None
@@ -259,7 +280,7 @@ def record_missed(turn: Turn, rule: RuleState) -> None:
             "reason": reason,
         }
         say(turn, "slot.missed", fields, level="warning")
-        plugin = turn.state.plugins.get(PluginKey(rule.job_id, rule.rule.object))
+        plugin = turn.state.plugins.get(rule.plugin_key)
         if plugin is not None:
             tell(turn, plugin, "slot.missed", {"slot": clock_text(slot.fire_ns), "reason": reason})
 

@@ -13,7 +13,7 @@ from typing import Final
 from edgesched.core.plan.announce import say, tell
 from edgesched.core.plan.ledger import SlotKey
 from edgesched.core.plan.policies import clock_text
-from edgesched.core.plan.state import PluginKey, RuleState
+from edgesched.core.plan.state import RuleState
 from edgesched.core.plan.turn import Turn
 from edgesched.core.rules import next_fire
 
@@ -42,7 +42,7 @@ def _passed(turn: Turn, rule: RuleState, key: str, after_ns: int, before_ns: int
     """List the slots between two times that were neither claimed nor answered by a run; True when there may be more."""
     state = turn.state
     slot_key = SlotKey(rule.job_id, rule.rule.object, key)
-    plugin = state.plugins.get(PluginKey(rule.job_id, rule.rule.object))
+    plugin = state.plugins.get(rule.plugin_key)
     ran_ns = None if plugin is None else plugin.last_completed_ns
     found: list[int] = []
     job = state.jobs.get(rule.job_id)
@@ -74,6 +74,6 @@ def _tell(turn: Turn, rule: RuleState, key: str, passed: list[int], *, more: boo
     if more:
         fields["more"] = True
     say(turn, "slot.missed", fields, level="warning")
-    plugin = turn.state.plugins.get(PluginKey(rule.job_id, rule.rule.object))
+    plugin = turn.state.plugins.get(rule.plugin_key)
     if plugin is not None:
         tell(turn, plugin, "slot.missed", {"slot": clock_text(passed[0]), "count": len(passed), "reason": REASON})

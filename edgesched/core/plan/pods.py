@@ -25,7 +25,7 @@ from edgesched.core.plan.events import EffectDone, PodEventObserved, PodsListed
 from edgesched.core.plan.launching import request_launch
 from edgesched.core.plan.ledger import SlotKey
 from edgesched.core.plan.lifecycle import RunState, may_follow
-from edgesched.core.plan.state import Run
+from edgesched.core.plan.state import PluginKey, Run
 from edgesched.core.plan.turn import Turn
 from edgesched.core.pods import pod_name
 from edgesched.core.rules import parse_duration_ns
@@ -298,7 +298,7 @@ def _adopt(turn: Turn, pod: PodView) -> Run:
         run_id=pod.run_id,
         number=state.run_counter,
         key=f"adopted/{pod.name}",
-        job_id=pod.job_id,
+        plugin_key=PluginKey(pod.job_id, pod.plugin),
         goal_id=pod.goal_id,
         plugin=plugin,
         pod_name=pod.name,

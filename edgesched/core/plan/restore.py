@@ -208,7 +208,7 @@ class _Restorer:
             run_id=run_id,
             number=value["number"],
             key=value["key"],
-            job_id=value["job_id"],
+            plugin_key=key,
             goal_id=value["goal_id"],
             plugin=plugin.plugin if plugin is not None else Plugin(value["plugin"], PluginSpec(value["image"])),
             pod_name=value["pod_name"],

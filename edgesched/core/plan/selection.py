@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from edgesched.core.model import NS_PER_S
 from edgesched.core.plan.announce import log, publish_run, tell
 from edgesched.core.plan.ends import miss
 from edgesched.core.plan.launching import request_launch
 from edgesched.core.plan.lifecycle import RunState
 from edgesched.core.plan.pauses import paused
-from edgesched.core.plan.policies import POLICIES, default
+from edgesched.core.plan.policies import POLICIES, Selection, default
 from edgesched.core.plan.room import resourceaware
-from edgesched.core.plan.state import Run
+from edgesched.core.plan.state import NodeState, Run
 from edgesched.core.plan.turn import Turn
 from edgesched.core.rules import next_fire
 
+FITS: Final = {"reason": "Fit to resource"}
 CLUSTER_UNKNOWN = "waiting for the cluster's list of pods"
 
 
@@ -36,16 +39,21 @@ def select(turn: Turn) -> None:
         waiting = [run for run in waiting if not paused(state, run.plugin_key)]
     if any(run.priority for run in waiting):
         waiting.sort(key=lambda run: -run.priority)
-    active = [run for run in state.runs.values() if run.is_active and run.run_id not in state.waiting]
-    if state.settings.policy == "resourceaware":
-        selection = resourceaware(state, waiting, active)
-    else:
-        policy = POLICIES.get(state.settings.policy, default)
-        selection = policy(waiting, active, list(state.foreign.values()))
+    selection = _chosen(state, waiting)
     for run in selection.go:
         _go(turn, run)
     for run, reason in selection.stay:
         _stay(turn, run, reason)
+
+
+def _chosen(state: NodeState, waiting: list[Run]) -> Selection:
+    policy = POLICIES.get(state.settings.policy, default)
+    if policy is default and state.settings.policy != "resourceaware":
+        return default(waiting, (), ())
+    active = [run for run in state.runs.values() if run.is_active and run.run_id not in state.waiting]
+    if state.settings.policy == "resourceaware":
+        return resourceaware(state, waiting, active)
+    return policy(waiting, active, list(state.foreign.values()))
 
 
 def _go(turn: Turn, run: Run) -> None:
@@ -57,11 +65,10 @@ def _go(turn: Turn, run: Run) -> None:
         run.why = ""
     run.state = RunState.SELECTED
     run.launched = turn.now
-    plugin = state.plugins.get(run.plugin_key)
+    # no line in the log: what was decided is told by `plugin.queued`, what became of it by `plugin.scheduled`
+    plugin = publish_run(turn, run, "plugin.selected", FITS)
     if plugin is not None:
         plugin.last_launch_ns = turn.now.ts_ns
-    # no line in the log: what was decided is told by `plugin.queued`, what became of it by `plugin.scheduled`
-    publish_run(turn, run, "plugin.selected", {"reason": "Fit to resource"})
     request_launch(turn, run)
 
 

@@ -17,7 +17,7 @@ from edgesched.core.plan.ledger import Ledger
 from edgesched.core.plan.lifecycle import ENDED, RunState
 from edgesched.core.plan.settings import PlanSettings
 from edgesched.core.plan.wakeups import Wakeups
-from edgesched.core.pods import NodeView
+from edgesched.core.pods import NodeView, RunNames
 from edgesched.core.rules import Bound, Condition, Verdict
 from edgesched.core.windows import WindowStore
 
@@ -54,7 +54,7 @@ class Run:
     run_id: str
     number: int
     key: str
-    job_id: str
+    plugin_key: PluginKey
     goal_id: str
     plugin: Plugin
     pod_name: str
@@ -81,10 +81,11 @@ class Run:
     retry: int = 0
     grace_s: float = 0.0
     ask: tuple[Mapping[str, int], Mapping[str, str]] | None = None
-    plugin_key: PluginKey = field(init=False)
 
-    def __post_init__(self) -> None:
-        self.plugin_key = PluginKey(self.job_id, self.plugin.name)
+    @property
+    def job_id(self) -> str:
+        """The job that it belongs to."""
+        return self.plugin_key.job_id
 
     @property
     def is_active(self) -> bool:
@@ -168,7 +169,9 @@ class RuleState:
     `order`: by job, then by place in the job. `verdict`: the last one. `known`: the last one that was not unknown.
     `true_since`: when the present spell of true began. `acted_boot_ns`: when a publish rule last acted. `blocked`:
     open slots that a gate holds back, with the gate. `is_cron`: it schedules and is nothing but a `cronjob()`; the
-    latest slot that was looked at is `looked_at_ns`, and `expected_ns` follows it. `told_unknown_boot_ns`: when the log
+    latest slot that was looked at is `looked_at_ns`, and `expected_ns` follows it. `prepared`: the
+    key of the run of the next slot, with its names. `plugin_key`: names the plugin that
+    it schedules. `told_unknown_boot_ns`: when the log
     last said that it became unknown.
     """
 
@@ -191,6 +194,11 @@ class RuleState:
     grace_s: float = 0.0
     looked_at_ns: int | None = None
     expected_ns: int | None = None
+    prepared: tuple[str, RunNames] | None = None
+    plugin_key: PluginKey = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.plugin_key = PluginKey(self.job_id, self.rule.object)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -223,7 +231,8 @@ class NodeState:
 
     `told`: ids and numbers of the latest runs whose end has been told and that were forgotten. `fresh_story`: lines
     that no store has been told of yet, with their plugin and number. `turns`: how often a rule that acts on an edge
-    became false, or a hold was broken: what must be written down although nothing is done about it.
+    became false, or a hold was broken: what must be written down although nothing is done about it. `evaluations`: of
+    rules, so far.
     """
 
     settings: PlanSettings
@@ -253,12 +262,17 @@ class NodeState:
     run_counter: int = 0
     effect_counter: int = 0
     turns: int = 0
+    evaluations: int = 0
+    _id_prefix: str = field(init=False)
+
+    def __post_init__(self) -> None:
+        start = self.settings.start
+        self._id_prefix = f"{self.settings.epoch}{'.' if start else ''}{start}-"
 
     def next_effect_id(self) -> str:
         """Number an effect."""
         self.effect_counter += 1
-        start = self.settings.start
-        return f"{self.settings.epoch}{'.' if start else ''}{start}-{self.effect_counter}"
+        return f"{self._id_prefix}{self.effect_counter}"
 
 
 class RuleFacts:
@@ -276,7 +290,7 @@ class RuleFacts:
 
     def last_run(self, plugin: str) -> int | None:
         """Launch time (ns) of the last completed run of a plugin of this job, None if none completed."""
-        known = self._state.plugins.get(PluginKey(self._job_id, plugin))
+        known = self._state.plugins.get((self._job_id, plugin))  # type: ignore[call-overload]  # equals a PluginKey
         return None if known is None else known.last_completed_ns
 
     def slot_claimed(self, expr: str, fire_ns: int) -> bool:

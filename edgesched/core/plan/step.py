@@ -32,7 +32,7 @@ from edgesched.core.plan.events import (
     Resumed,
     SourceKind,
 )
-from edgesched.core.plan.firing import evaluate_and_act
+from edgesched.core.plan.firing import evaluate_and_act, prepare
 from edgesched.core.plan.state import NodeState, PauseKey, PluginKey
 from edgesched.core.plan.turn import Turn
 from edgesched.core.plan.wakeups import Key
@@ -49,12 +49,16 @@ def step(state: NodeState, event: Event, now: Instant) -> list[Effect]:
     else:
         _hear(turn, event)
     for key in state.wakeups.due(now):
-        _deadline(turn, key)
+        if key[0] in ("rule", "hold", "every"):
+            turn.woken[cast("int", key[1])] = None
+        else:
+            _deadline(turn, key)
     if turn.completed:
         criteria.count_runs(turn)
     if turn.failed:
         retries.consider(turn)
     if turn.woken:
+        state.evaluations += len(turn.woken)
         evaluate_and_act(turn)
     if state.waiting:
         selection.select(turn)
@@ -75,6 +79,8 @@ def next_deadline(state: NodeState) -> int | None:
             rule = state.rules.get(rule_id)
             if rule is None:
                 continue
+            if rule.is_cron:
+                prepare(state, rule)
             deadline_ns = rule.bound.next_change(now_ns)
             if deadline_ns is None:
                 wakeups.wall.clear(("rule", rule_id))
@@ -141,12 +147,10 @@ def _effect_done(turn: Turn, event: EffectDone) -> None:
 
 
 def _deadline(turn: Turn, key: Key) -> None:
-    """A deadline has come."""
+    """A deadline other than a rule's has come."""
     state = turn.state
     kind = key[0]
-    if kind in ("rule", "hold", "every"):
-        turn.woken[cast("int", key[1])] = None
-    elif kind == "plugin":
+    if kind == "plugin":
         plugin = state.plugins.get(PluginKey(cast("str", key[1]), cast("str", key[2])))
         if plugin is not None:
             turn.wake_plugin(plugin)

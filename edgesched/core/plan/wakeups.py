@@ -19,20 +19,27 @@ Key = tuple[str | int, ...]
 
 @dataclass(slots=True)
 class Deadlines:
-    """A heap of deadlines with replacement. Equal deadlines come out in the order of their keys, whoever was first."""
+    """Deadlines with replacement: a heap of times, and at each time its keys.
 
-    heap: list[tuple[int, Key]] = field(default_factory=list)
+    Equal deadlines come out in the order of their keys, whoever was first. A full minute has thousands of them, so they
+    share one place in the heap. A key that was moved or cleared stays where it was until its time comes.
+    """
+
+    heap: list[int] = field(default_factory=list)
+    at: dict[int, list[Key]] = field(default_factory=dict)
     current: dict[Key, int] = field(default_factory=dict)
+    held: int = 0
 
     def set(self, key: Key, when_ns: int) -> None:
         """Set or move the deadline of a key."""
         if self.current.get(key) == when_ns:
             return
         self.current[key] = when_ns
-        heapq.heappush(self.heap, (when_ns, key))
-        if len(self.heap) > 64 + 4 * len(self.current):
-            self.heap = [(when_ns, key) for key, when_ns in self.current.items()]
-            heapq.heapify(self.heap)
+        self._put(key, when_ns)
+        if self.held > 64 + 4 * len(self.current):
+            self.heap, self.at, self.held = [], {}, 0
+            for each, each_ns in self.current.items():
+                self._put(each, each_ns)
 
     def clear(self, key: Key) -> None:
         """Forget the deadline of a key, if it has one."""
@@ -40,24 +47,38 @@ class Deadlines:
 
     def due(self, now_ns: int) -> list[Key]:
         """Take the keys whose deadline has come, earliest first."""
-        heap, current = self.heap, self.current
+        current = self.current
         keys: list[Key] = []
-        while heap and heap[0][0] <= now_ns:
-            when_ns, key = heapq.heappop(heap)
-            if current.get(key) == when_ns:
-                del current[key]
-                keys.append(key)
+        while self.heap and self.heap[0] <= now_ns:
+            when_ns = heapq.heappop(self.heap)
+            there = self.at.pop(when_ns)
+            self.held -= len(there)
+            there.sort()
+            for key in there:
+                if current.get(key) == when_ns:
+                    del current[key]
+                    keys.append(key)
         return keys
 
     def earliest(self) -> int | None:
         """Return the earliest deadline, None without one."""
-        heap, current = self.heap, self.current
-        while heap:
-            when_ns, key = heap[0]
-            if current.get(key) == when_ns:
+        current = self.current
+        while self.heap:
+            when_ns = self.heap[0]
+            if any(current.get(key) == when_ns for key in self.at[when_ns]):
                 return when_ns
-            heapq.heappop(heap)
+            heapq.heappop(self.heap)
+            self.held -= len(self.at.pop(when_ns))
         return None
+
+    def _put(self, key: Key, when_ns: int) -> None:
+        there = self.at.get(when_ns)
+        if there is None:
+            self.at[when_ns] = [key]
+            heapq.heappush(self.heap, when_ns)
+        else:
+            there.append(key)
+        self.held += 1
 
 
 @dataclass(slots=True)
@@ -89,7 +110,7 @@ class Wakeups:
 
     def due(self, now: Instant) -> list[Key]:
         """Take the keys whose deadline has come on either clock."""
-        return self.wall.due(now.ts_ns) + self.boot.due(now.boot_ns)
+        return [*self.wall.due(now.ts_ns), *self.boot.due(now.boot_ns)]
 
     def earliest(self, now: Instant) -> int | None:
         """Return the earliest deadline as wall time, reckoned from `now`."""

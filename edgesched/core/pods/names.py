@@ -51,11 +51,8 @@ class RunNames(NamedTuple):
 def run_names(plugin: str, key: str) -> RunNames:
     """Name the run `key` of a plugin; all three names come from one SHA-256 of the key."""
     digits = sha256(key.encode(errors="surrogatepass")).hexdigest()
-    return RunNames(
-        digits[:20],
-        f"{_stem(plugin, MAX_NAME - 11)}-{digits[:10]}",
-        f"{_stem(plugin, MAX_NAME - 7)}-{digits[10:16]}",
-    )
+    long, short = _stems(plugin)
+    return RunNames(digits[:20], f"{short}-{digits[:10]}", f"{long}-{digits[10:16]}")
 
 
 def container_name(plugin: str) -> str:
@@ -85,6 +82,11 @@ def is_label_key(text: str) -> bool:
 
 
 @lru_cache(maxsize=4096)
+def _stems(plugin: str) -> tuple[str, str]:
+    """What instance and pod are named after."""
+    return _stem(plugin, MAX_NAME - 7), _stem(plugin, MAX_NAME - 11)
+
+
 def _stem(plugin: str, length: int) -> str:
     return re.sub(r"[^a-z0-9-]", "-", plugin.lower())[:length].strip("-") or "plugin"
 

@@ -91,17 +91,17 @@ class Bound:
 
     def open_slots(self, now_ns: int) -> list[tuple[str, int]]:
         """The open, unclaimed slots of all its `cronjob()` calls: (`EXPR` or `EXPR tz=ZONE`, fire time in ns)."""
-        found: dict[tuple[str, int], None] = {}
+        found = []
         for key, trigger in self._slots:
             fire = self._latest(trigger, now_ns)
             if fire is not None and not self._facts.slot_claimed(key, fire):
-                found[key, fire] = None
-        return list(found)
+                found.append((key, fire))
+        return found if len(found) < 2 else list(dict.fromkeys(found))
 
     def cron_slot(self, now_ns: int) -> tuple[str, int | None, int | None]:
         """Of its first `cronjob()`: `EXPR` or `EXPR tz=ZONE`, the latest fire time and the one after it."""
-        need = self._condition.needs.crons[0]
-        return cron.slot_key(need.expr, need.tz), *cron.trigger(need.expr, need.tz).slot(now_ns)
+        key, trigger = self._slots[0]
+        return (key, None, None) if trigger is None else (key, *trigger.slot(now_ns))
 
     def latest_slots(self, at_ns: int) -> list[tuple[str, int]]:
         """The latest slot at a time of each of its `cronjob()` calls, open or not, claimed or not."""

@@ -28,7 +28,7 @@ def launch(key: str, name: str = "sampler", **changes: Any) -> LaunchPod:
         upload_job=f"{name}-56",
         plugin=Plugin(name, PluginSpec("registry.sagecontinuum.org/theone/imagesampler:0.3.0")),
     )
-    return LaunchPod(f"launch-{key}", order._replace(**changes))
+    return LaunchPod(order._replace(**changes))
 
 
 class Followed:

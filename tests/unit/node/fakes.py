@@ -110,4 +110,4 @@ def launch(pod_name: str, run_id: str = "") -> LaunchPod:
     run_id = run_id or pod_name
     plugin = Plugin("p", PluginSpec("registry/p:1"))
     order = PodOrder(run_id, pod_name, f"{pod_name}-i", "job", "goal", "upload", plugin)
-    return LaunchPod(f"launch:{run_id}", order)
+    return LaunchPod(order)

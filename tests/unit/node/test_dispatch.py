@@ -69,7 +69,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def publish(name: str) -> Publish:
     """Return an effect that publishes a message of that name."""
-    return Publish(f"pub:{name}", Message(name, 1, 1))
+    return Publish(Message(name, 1, 1, message_id=f"pub:{name}"))
 
 
 def test_a_launch_is_answered_with_the_pod() -> None:

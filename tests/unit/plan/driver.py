@@ -205,8 +205,7 @@ def payload(effects: Iterable[Effect], name: str) -> dict[str, Any]:
     """Return the payload of the only event of that name."""
     found = [effect.message.value for effect in of(effects, Publish) if effect.message.name.endswith(name)]
     assert len(found) == 1, f"{len(found)} events {name}"
-    value: dict[str, Any] = found[0]
-    return value
+    return dict(found[0])
 
 
 def reports(effects: Iterable[Effect], name: str) -> list[dict[str, Any]]:
