@@ -9,7 +9,10 @@ stores what pods publish on the broker, as the shovel of a real node would, so t
 from __future__ import annotations
 
 import re
+import shlex
+import shutil
 import socket
+import sys
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -40,8 +43,12 @@ class StartedCloud:
 
     @property
     def lines(self) -> tuple[str, ...]:
-        """What a user types in a second terminal."""
-        return (f"export SES_HOST={self.url}", f"export SES_USER_TOKEN={self.user_token}")
+        """What a user types in a second terminal. That one may know nothing of the environment that we run in."""
+        lines = (f"export SES_HOST={self.url}", f"export SES_USER_TOKEN={self.user_token}")
+        programs = Path(sys.executable).parent
+        if shutil.which("sesctl") or not (programs / "sesctl").exists():
+            return lines
+        return (*lines, f"export PATH={shlex.quote(str(programs))}:$PATH")
 
 
 def start_cloud(

@@ -165,6 +165,25 @@ def _grow_old(folder: Path) -> None:
         os.utime(path, (path.stat().st_atime - 3600, path.stat().st_mtime - 3600))
 
 
+def test_a_second_terminal_that_knows_nothing_is_told_where_the_programs_are(heat: Path) -> None:
+    """What is printed, typed into a bare shell, makes `sesctl` work."""
+    with Command("standalone", "--job", str(heat), "--for", "60s", env={"PATH": "/usr/bin:/bin"}) as command:
+        command.await_line(r"jobs and their runs: ")
+        typed = [line.strip() for line in command.lines if line.startswith("  export ")]
+        assert [line.split("=")[0] for line in typed] == ["export SES_HOST", "export SES_USER_TOKEN", "export PATH"]
+        script = "; ".join([*typed, "sesctl stat"])
+        done = subprocess.run(
+            ["bash", "-c", script],
+            env={"PATH": "/usr/bin:/bin"},
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        assert "heat" in done.stdout
+
+
 def test_troubles_of_the_cloud_are_told(heat: Path) -> None:
     """A line of its log that is no routine is shown, and so is its end."""
     with Command("standalone", "--job", str(heat), "--for", "60s") as command:
