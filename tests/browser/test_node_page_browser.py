@@ -109,7 +109,7 @@ async def _look(url: str, folder: Path) -> None:
 _ROW = json.dumps("sampler")
 _RUNS = (
     "Array.from(document.querySelectorAll('tr')).find((row) => row.firstElementChild.textContent === "
-    f"{_ROW}).children[3].textContent"
+    f"{_ROW}).children[5].textContent"
 )
 
 

@@ -61,7 +61,7 @@ class _Axis:
     def x(self, ts_ns: int) -> float:
         """Return the place of a time, kept inside the picture."""
         share = (ts_ns - self.start_ns) / (self.end_ns - self.start_ns)
-        return LABELS + min(max(share, 0.0), 1.0) * (WIDTH - LABELS - 4)
+        return LABELS + min(max(share, 0.0), 1.0) * (WIDTH - LABELS - 8)
 
 
 def _ticks(axis: _Axis, height: int) -> list[str]:
@@ -72,7 +72,9 @@ def _ticks(axis: _Axis, height: int) -> list[str]:
     for ts_ns in range(first_ns, axis.end_ns + 1, step_ns):
         x = axis.x(ts_ns)
         parts.append(f'<line class="tick" x1="{x:.1f}" x2="{x:.1f}" y1="{TOP - 6}" y2="{height}"/>')
-        parts.append(f'<text class="tick" x="{x:.1f}" y="12" text-anchor="middle">{_tick_text(ts_ns, step_ns)}</text>')
+        label_x = min(x, WIDTH - 28)
+        label = _tick_text(ts_ns, step_ns)
+        parts.append(f'<text class="tick" x="{label_x:.1f}" y="12" text-anchor="middle">{label}</text>')
     return parts
 
 

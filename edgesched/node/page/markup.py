@@ -41,3 +41,8 @@ def moment(when: str | None, now: str) -> str:
 def mark(word: str) -> str:
     """Return a state as a word with a coloured dot before it."""
     return f'<span class="state {esc(word).replace(" ", "-")}">{esc(word)}</span>'
+
+
+def words(cell: str) -> str:
+    """Return a cell with a sentence, which a narrow screen must not squeeze; an empty one takes no room."""
+    return f'<div class="words">{cell}</div>' if cell else ""

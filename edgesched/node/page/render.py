@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from importlib import resources
 from typing import Any, Final
 
-from edgesched.node.page.markup import esc, mark, moment, table
+from edgesched.node.page.markup import esc, mark, moment, table, words
 from edgesched.node.page.timeline import timeline
 from edgesched.node.runhistory import PastRun
 
@@ -118,7 +118,7 @@ def _goals(shown: Shown) -> str:
     now = shown.status["now"]
     rows = [
         (
-            esc(goal["job_id"]),
+            f'<span class="id">{esc(goal["job_id"])}</span>',
             esc(goal["name"]),
             esc(goal["source"]),
             moment(goal["since"], now),
@@ -134,27 +134,32 @@ def _plugins(shown: Shown) -> str:
     now = shown.status["now"]
     rows = [
         (
-            f"{esc(plugin['plugin'])}",
-            esc(plugin["job_id"]),
+            esc(plugin["plugin"]),
             mark(plugin["state"]),
-            str(plugin["runs"]),
+            words(esc(plugin["why"]) + (f"<br><em>{esc(plugin['remedy'])}</em>" if plugin["remedy"] else "")),
             moment(plugin["last_launch"], now),
             moment(plugin["next_slot"], now),
-            esc(plugin["why"]) + (f"<br><em>{esc(plugin['remedy'])}</em>" if plugin["remedy"] else ""),
+            str(plugin["runs"]),
+            f'<span class="id">{esc(plugin["job_id"])}</span>',
         )
         for plugin in shown.plugins[:MOST_SHOWN]
     ]
     more = len(shown.plugins) - len(rows)
     told = f"<p>and {more} more: <code>edgesched status</code> shows them all</p>\n" if more > 0 else ""
-    heads = ("plugin", "job", "state", "runs", "last launch", "next slot", "why")
+    heads = ("plugin", "state", "why", "last launch", "next slot", "runs", "job")
     return table("Plugins", heads, rows, "No plugins.") + told
 
 
 def _rules(shown: Shown) -> str:
     rules = [rule for plugin in shown.plugins for rule in plugin["rules"]] + shown.status["other_rules"]
     rows = [
-        (f"<code>{esc(rule['rule'], 1000)}</code>", mark(rule["verdict"]), str(rule["fired"]), esc(rule["reason"]))
+        (
+            f"<code>{esc(rule['rule'], 1000)}</code>",
+            mark(rule["verdict"]),
+            words(esc(rule["reason"])),
+            str(rule["fired"]),
+        )
         for rule in rules[:MOST_SHOWN]
     ]
     told = "<p>The values behind a verdict: <code>edgesched explain PLUGIN</code>.</p>\n"
-    return table("Rules", ("rule", "last verdict", "fired", "reason"), rows, "No rules.") + told
+    return table("Rules", ("rule", "last verdict", "reason", "fired"), rows, "No rules.") + told

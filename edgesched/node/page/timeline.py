@@ -49,7 +49,7 @@ def timeline(runs: Iterable[PastRun], now_ns: int) -> str:
 
 def _x(ts_ns: int, now_ns: int) -> float:
     share = 1.0 - (now_ns - ts_ns) / DAY_NS
-    return LEFT + min(max(share, 0.0), 1.0) * (WIDTH - LEFT - 4)
+    return LEFT + min(max(share, 0.0), 1.0) * (WIDTH - LEFT - 8)
 
 
 def _ticks(now_ns: int, height: int) -> list[str]:
@@ -59,7 +59,7 @@ def _ticks(now_ns: int, height: int) -> list[str]:
         x = _x(ts_ns, now_ns)
         hour = datetime.fromtimestamp(ts_ns // NS_PER_S, UTC).strftime("%H:%M")
         parts.append(f'<line x1="{x:.1f}" x2="{x:.1f}" y1="{TOP - 6}" y2="{height}"/>')
-        parts.append(f'<text class="tick" x="{x:.1f}" y="12" text-anchor="middle">{hour}</text>')
+        parts.append(f'<text class="tick" x="{min(x, WIDTH - 18):.1f}" y="12" text-anchor="middle">{hour}</text>')
     return parts
 
 
