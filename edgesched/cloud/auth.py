@@ -116,34 +116,33 @@ class Authenticator:
 
     async def _ask_server(self, token: str) -> Identity | None:
         """Ask the auth server whose token it is and where its user may schedule; None when it does not know it."""
-        profile = await self._get("/users/~self", token)
-        if profile is None:
+        status, profile = await self._get("/users/~self", token)
+        if status != 200:
             return None
-        if not isinstance(profile, dict):
-            raise CloudUnavailableError("the auth server gave no profile")
-        name = profile.get("username")
-        if not isinstance(name, str) or not name:
+        if not isinstance(profile, dict) or not isinstance(name := profile.get("username"), str) or not name:
             raise CloudUnavailableError("the auth server gave no user name")
-        access = await self._get(f"/users/{quote(name, safe='')}/access", self._server_token)
+        status, access = await self._get(f"/users/{quote(name, safe='')}/access", self._server_token)
+        if status in {401, 403}:
+            raise CloudUnavailableError("the auth server refuses the cloud's own token", hint="check AUTH_TOKEN")
         nodes = frozenset(
             str(entry["vsn"]).lower()
-            for entry in access or []
-            if isinstance(entry, dict) and "vsn" in entry and "schedule" in (entry.get("access") or [])
+            for entry in (access if isinstance(access, list) else [])
+            if isinstance(entry, dict) and "vsn" in entry and _may_schedule(entry.get("access"))
         )
         return Identity("user", name, nodes, profile.get("is_superuser") is True)
 
-    async def _get(self, path: str, token: str) -> dict[str, object] | list[object] | None:
+    async def _get(self, path: str, token: str) -> tuple[int, object]:
+        """Return status and document of an answer that says yes or no; raises CloudUnavailableError for any other."""
         if self._session is None:
             self._session = aiohttp.ClientSession(timeout=AUTH_TIMEOUT)
         headers = {"Authorization": f"Sage {token}", "Accept": "application/json"}
         try:
-            async with self._session.get(self._server_url + path, headers=headers) as response:
+            async with self._session.get(self._server_url + path, headers=headers, allow_redirects=False) as response:
                 if response.status in {401, 403, 404}:
-                    return None
+                    return response.status, None
                 if response.status != 200:
                     raise CloudUnavailableError(f"the auth server answered {response.status}", retry_after_s=10)
-                found: dict[str, object] | list[object] = await response.json(content_type=None)
-                return found
+                return 200, await response.json(content_type=None)
         except (aiohttp.ClientError, TimeoutError, ValueError) as error:
             raise CloudUnavailableError("the auth server does not answer", retry_after_s=10) from error
 
@@ -165,3 +164,7 @@ class Authenticator:
         if len(self._failures) >= CACHED:
             self._failures.clear()
         self._failures[address] = (since_s, count + 1)
+
+
+def _may_schedule(access: object) -> bool:
+    return isinstance(access, list) and "schedule" in access
