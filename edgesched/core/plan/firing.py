@@ -21,9 +21,9 @@ from edgesched.core.plan.ledger import SlotKey
 from edgesched.core.plan.passed import account
 from edgesched.core.plan.pauses import paused
 from edgesched.core.plan.policies import clock_text
-from edgesched.core.plan.state import NodeState, PluginKey, PluginState, RuleState, Run, Slot
+from edgesched.core.plan.state import NodeState, PluginKey, PluginState, RuleState, Run, Slot, SlotRun
 from edgesched.core.plan.turn import Turn
-from edgesched.core.pods import run_names
+from edgesched.core.pods import RunNames, run_names
 from edgesched.core.rules import parse_duration_ns
 
 SCOPES = {"all": "all", "node": "node", "beehive": "beehive", "cloud": "beehive"}
@@ -133,6 +133,9 @@ def _true_slots(turn: Turn, rules: Sequence[RuleState]) -> list[Slot]:
     if len(rules) == 1 and rules[0].is_cron:
         # it is true because its one slot is open, so there is no need to look whether it is
         expr, fire_ns, _ = rules[0].bound.cron_slot(turn.now.ts_ns)
+        prepared = rules[0].prepared
+        if prepared is not None and prepared.slot.fire_ns == fire_ns:
+            return [prepared.slot]
         return [] if fire_ns is None else [Slot(expr, fire_ns)]
     return open_slots(turn, rules)
 
@@ -176,40 +179,45 @@ def gate(turn: Turn, plugin: PluginState, *, with_slot: bool) -> str:
 def prepare(state: NodeState, rule: RuleState) -> None:
     """Name the run of a cron rule's next slot while there is time."""
     expr, _, fire_ns = rule.bound.cron_slot(state.now.ts_ns)
-    if fire_ns is None:
-        return
-    key = _slot_run_key(state.settings.vsn, rule.plugin_key, Slot(expr, fire_ns))
-    if rule.prepared is None or rule.prepared[0] != key:
-        rule.prepared = key, run_names(rule.plugin_key.name, key)
+    if fire_ns is not None and (rule.prepared is None or rule.prepared.slot.fire_ns != fire_ns):
+        rule.prepared = _slot_run(state, rule.plugin_key, Slot(expr, fire_ns))
 
 
-def _slot_run_key(vsn: str, plugin: PluginKey, slot: Slot) -> str:
-    return f"{vsn}/{plugin.job_id}/{plugin.name}/{slot.expr}/{slot.fire_ns}"
+def _slot_run(state: NodeState, plugin: PluginKey, slot: Slot) -> SlotRun:
+    key = f"{state.settings.vsn}/{plugin.job_id}/{plugin.name}/{slot.expr}/{slot.fire_ns}"
+    return SlotRun(slot, key, run_names(plugin.name, key))
 
 
 def _create_run(turn: Turn, plugin: PluginState, rules: Sequence[RuleState], slots: list[Slot]) -> None:
-    state, job_id = turn.state, plugin.key.job_id
-    vsn, name = state.settings.vsn, plugin.key.name
-    if slots:
-        newest = _newest(slots)
-        key = _slot_run_key(vsn, plugin.key, newest)
-        _claim(turn, plugin, slots, newest.fire_ns)
-        plugin.retry = None
-    else:
-        key = f"{vsn}/{job_id}/{name}/{state.settings.epoch}#{state.run_counter + 1}"
+    state, (job_id, name), cause = turn.state, plugin.key, rules[0]
     for rule in rules:
         rule.fired += 1
-    enqueue(turn, plugin, rules[0], key, tuple(slots))
+    if not slots:
+        key = f"{state.settings.vsn}/{job_id}/{name}/{state.settings.epoch}#{state.run_counter + 1}"
+        enqueue(turn, plugin, cause, key, run_names(name, key), ())
+        return
+    newest, prepared = _newest(slots), cause.prepared
+    if prepared is None or prepared.slot != newest:
+        prepared = _slot_run(state, plugin.key, newest)
+    _claim(turn, plugin, slots, newest.fire_ns)
+    plugin.retry = None
+    enqueue(turn, plugin, cause, prepared.key, prepared.names, tuple(slots))
 
 
 def enqueue(
-    turn: Turn, plugin: PluginState, cause: RuleState, key: str, slots: tuple[Slot, ...], *, retry: int = 0
+    turn: Turn,
+    plugin: PluginState,
+    cause: RuleState,
+    key: str,
+    names: RunNames,
+    slots: tuple[Slot, ...],
+    *,
+    retry: int = 0,
 ) -> None:
     """Make a run of a plugin that waits to be selected. `key`: what its names are derived from."""
-    state, name = turn.state, plugin.key.name
+    state = turn.state
     state.run_counter += 1
     parameters = cause.rule.parameters
-    names = cause.prepared[1] if cause.prepared is not None and cause.prepared[0] == key else run_names(name, key)
     duration = parameters.get("duration")
     run = Run(
         names.run_id,

@@ -40,6 +40,14 @@ class Slot(NamedTuple):
     fire_ns: int
 
 
+class SlotRun(NamedTuple):
+    """What the run of a slot will be called: the key, and the names that are derived from it."""
+
+    slot: Slot
+    key: str
+    names: RunNames
+
+
 @dataclass(slots=True)
 class Run:
     """One execution of a plugin, from the decision to the end of its pod.
@@ -169,8 +177,8 @@ class RuleState:
     `order`: by job, then by place in the job. `verdict`: the last one. `known`: the last one that was not unknown.
     `true_since`: when the present spell of true began. `acted_boot_ns`: when a publish rule last acted. `blocked`:
     open slots that a gate holds back, with the gate. `is_cron`: it schedules and is nothing but a `cronjob()`; the
-    latest slot that was looked at is `looked_at_ns`, and `expected_ns` follows it. `prepared`: the
-    key of the run of the next slot, with its names. `plugin_key`: names the plugin that
+    latest slot that was looked at is `looked_at_ns`, and `expected_ns` follows it. `prepared`: the run of
+    the next slot, named while there was time. `plugin_key`: names the plugin that
     it schedules. `told_unknown_boot_ns`: when the log
     last said that it became unknown.
     """
@@ -194,7 +202,7 @@ class RuleState:
     grace_s: float = 0.0
     looked_at_ns: int | None = None
     expected_ns: int | None = None
-    prepared: tuple[str, RunNames] | None = None
+    prepared: SlotRun | None = None
     plugin_key: PluginKey = field(init=False)
 
     def __post_init__(self) -> None:
