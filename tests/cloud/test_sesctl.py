@@ -12,10 +12,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+import urllib3
 
-from edgesched.cli import sesctl
+from edgesched.cli import sesctl, sesctl_http
 from tests.cloud.api import TUTORIAL, Api, Cloud, event, job_text
 from tests.cloud.endpoints import Endpoints
+from tests.unit.cloud.rawhttp import RawServer
 
 EXPECTED = Path(__file__).parent / "expected"
 WILD = (
@@ -193,6 +195,15 @@ def test_nobody_there(run: Callable[..., Ran]) -> None:
     assert run(Api("es.example.org"), "ping").err == (
         "sesctl: 'es.example.org' is no address (write http://HOST:PORT or https://HOST)\n"
     )
+
+
+def test_a_server_that_hangs(run: Callable[..., Ran], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every request has a time-out, and its end is one line."""
+    monkeypatch.setattr(sesctl_http, "TIMEOUT", urllib3.Timeout(connect=5, read=0.3))
+    with RawServer(lambda connection, head: None) as server:
+        for arguments in (["ping"], ["stat"], ["rm", "1"]):
+            ran = run(Api(server.url), *arguments)
+            assert (ran.code, ran.out, ran.err) == (1, "", f"sesctl: {server.url} does not answer in time\n")
 
 
 def test_a_cloud_of_the_reference(run: Callable[..., Ran]) -> None:
