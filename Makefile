@@ -118,6 +118,9 @@ docs-diagrams: $(VENV)/.dev ## draw the pictures of docs/architecture.md anew
 docs-logs: $(VENV)/.dev ## bring docs/logs.md up to date with the code
 	@$(PY) -m tools.logs
 
+docs-metrics: $(VENV)/.dev ## bring docs/metrics.md up to date with the code
+	@$(PY) -m tools.metrics
+
 image: $(VENV)/.run ## the container image without a registry, as build/edgesched.tar (root)
 	@tools/image.sh
 

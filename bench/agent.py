@@ -42,9 +42,9 @@ def run(harness: Harness) -> None:
 class Child:
     """A part of the experiment in a process of its own; talks by lines of JSON."""
 
-    def __init__(self, role: str, *words: str) -> None:
+    def __init__(self, role: str, *words: str, module: str = "bench.agent") -> None:
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "bench.agent", role, *words],
+            [sys.executable, "-m", module, role, *words],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,

@@ -42,6 +42,7 @@ CONTENTS = {
         "docs/admission",
         "docs/durability",
         "docs/logs",
+        "docs/metrics",
         "docs/security",
     ],
     "Sites": ["docs/cloud*"],

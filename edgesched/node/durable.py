@@ -22,6 +22,8 @@ from edgesched.core.windows import WindowStore
 from edgesched.errors import EdgeSchedError, StoreUnavailableError
 from edgesched.node.committer import Committer
 from edgesched.node.engine import Engine
+from edgesched.node.runhistory import FILE as FILE_OF_RUNS
+from edgesched.node.runhistory import RunHistory
 from edgesched.node.snapshots import Snapshots, warm
 from edgesched.node.storedoutbox import Sender, StoredOutbox
 from edgesched.node.supervisor import Supervisor
@@ -57,9 +59,20 @@ class Durable:
         self.committer.tend = outbox.tend
         return outbox
 
-    def register(self, supervisor: Supervisor, engine: Engine[NodeState], *, snapshot_every_s: float) -> None:
+    def remember(self, history: RunHistory) -> None:
+        """Give the run history what a former life left of it."""
+        try:
+            history.restore(self.folder.read(FILE_OF_RUNS), self.state)
+        except ValueError as error:
+            self._notice("runs.unreadable", level="warning", error=str(error))
+
+    def register(
+        self, supervisor: Supervisor, engine: Engine[NodeState], *, snapshot_every_s: float, history: RunHistory
+    ) -> None:
         """Register the threads that write."""
-        self.snapshots = Snapshots(self.folder, engine, interval_s=snapshot_every_s, notice=self._notice)
+        self.snapshots = Snapshots(
+            self.folder, engine, interval_s=snapshot_every_s, notice=self._notice, history=history
+        )
         supervisor.add("snapshots", self.snapshots.run)
         supervisor.add("store", self.committer.run, phase="outlet", limit_s=STUCK_STORE_S, nudge=self.committer.nudge)
 

@@ -12,7 +12,7 @@ from edgesched.core.model import NS_PER_S, Instant
 from edgesched.core.plan.firing import gate
 from edgesched.core.plan.ledger import SlotKey
 from edgesched.core.plan.lifecycle import RunState
-from edgesched.core.plan.state import NodeState, PluginState, RuleState, Run
+from edgesched.core.plan.state import NodeState, PluginKey, PluginState, RuleState, Run
 from edgesched.core.plan.turn import Turn
 from edgesched.core.rules import CronNeed, next_fire
 from edgesched.core.suggest import did_you_mean
@@ -35,11 +35,22 @@ def explain_view(state: NodeState, now: Instant, plugin_name: str, job_id: str =
 
     Raises UnknownPluginError with a did-you-mean.
     """
-    named = [plugin for plugin in state.plugins.values() if plugin.key.name == plugin_name]
-    found = [plugin for plugin in named if job_id in ("", plugin.key.job_id)]
+    return [told for key in named(state, plugin_name, job_id) for told in explained(state, key, now)]
+
+
+def named(state: NodeState, plugin_name: str, job_id: str = "") -> list[PluginKey]:
+    """Return the plugins of that name, of one job when it is given. Raises UnknownPluginError."""
+    jobs = [key.job_id for key in state.plugins if key.name == plugin_name]
+    found = [PluginKey(each, plugin_name) for each in jobs if job_id in ("", each)]
     if not found:
-        raise _unknown(state, plugin_name, job_id, [plugin.key.job_id for plugin in named])
-    return [_explained(state, plugin, now) for plugin in found]
+        raise _unknown(state, plugin_name, job_id, jobs)
+    return found
+
+
+def explained(state: NodeState, key: PluginKey, now: Instant) -> list[Json]:
+    """Return what is known of one plugin, nothing when it is gone."""
+    plugin = state.plugins.get(key)
+    return [] if plugin is None else [_explained(state, plugin, now)]
 
 
 def _unknown(state: NodeState, name: str, job_id: str, jobs: list[str]) -> UnknownPluginError:

@@ -121,6 +121,8 @@ class _Request(BaseHTTPRequestHandler):
     server: _Server
     timeout = READ_TIMEOUT_S
     protocol_version = "HTTP/1.1"
+    # the head is written before the body: with Nagle's algorithm the body would wait for the reader's late ACK
+    disable_nagle_algorithm = True
     server_version = "edgesched"
     sys_version = ""
 

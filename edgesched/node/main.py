@@ -17,7 +17,7 @@ from edgesched import __version__
 from edgesched.adapters.clock import SystemClock, boot_id, clock_trusted
 from edgesched.core.model import NS_PER_S
 from edgesched.core.plan.effects import Effect
-from edgesched.core.plan.events import Booted, Event, SourceKind
+from edgesched.core.plan.events import Booted, Event, GoalsReceived, SourceKind
 from edgesched.core.plan.state import NodeState
 from edgesched.core.plan.step import next_deadline, step
 from edgesched.core.windows import WindowStore
@@ -31,7 +31,7 @@ from edgesched.node.dispatch import Dispatcher
 from edgesched.node.engine import Engine, Hooks, Planner
 from edgesched.node.http import HttpServer
 from edgesched.node.mailbox import Mailbox
-from edgesched.node.metrics import Counters
+from edgesched.node.metrics import Counters, TimedPods, outbox_age_s
 from edgesched.node.runhistory import RunHistory
 from edgesched.node.sentinel import Sentinel
 from edgesched.node.signals import StopSignals
@@ -83,19 +83,22 @@ class Agent:
         self.state: NodeState = (
             NodeState(settings, WindowStore(), now=now) if self.durable is None else self.durable.state
         )
+        if self.durable is not None:
+            self.durable.remember(self.history)
         self.mailbox = Mailbox(config.measurement_limit, received=parts.received)
         self.supervisor = Supervisor(notice)
-        emit = self.mailbox.put
+        emit = self._emit
         name = identity(None if self.durable is None else self.durable.folder)
         self.cluster = parts.cluster or wiring.cluster(config, emit, self.clock, notice, identity=name)
         self.goal_sources = parts.goal_sources or wiring.goal_sources(
             config, wiring.copying(emit, self.cluster.copy_goals), notice
         )
-        self.measurements = parts.measurements or wiring.measurements(config, emit, self.clock, notice)
+        self.measurements = parts.measurements or wiring.measurements(config, self.mailbox.put, self.clock, notice)
         self.tenure = None if self.cluster.lease is None else Tenure(self.cluster.lease, self._begin, notice)
         publisher = parts.publisher or wiring.publisher(config, notice)
+        pods = TimedPods(self.cluster.pods, self.counters)
         self.dispatcher = Dispatcher(
-            pods=self.cluster.pods if self.tenure is None else TenuredPods(self.cluster.pods, self.tenure),
+            pods=pods if self.tenure is None else TenuredPods(pods, self.tenure),
             publisher=publisher,
             scoreboard=parts.scoreboard or wiring.scoreboard(config),
             answer=emit,
@@ -113,15 +116,16 @@ class Agent:
             notice=notice,
             hooks=Hooks(
                 commit=None if self.durable is None else self.durable.committer.commit,
-                settled=self._subscribe,
+                settled=self._settled,
                 decided=parts.decided,
             ),
         )
         self._names: frozenset[str] = frozenset()
         self._rules_seen = 0
         self.http: HttpServer | None = None
+        self.pages = Pages(self)
         if config.http_listen != "off":
-            self.http = HttpServer(config.http_listen, config.http_token, Pages(self))
+            self.http = HttpServer(config.http_listen, config.http_token, self.pages)
         self.peers = Connections(self._peers(), self.clock)
         self.notifier = Notifier(os.environ)
         self._ending = threading.Lock()
@@ -132,6 +136,7 @@ class Agent:
         add = self.supervisor.add
         if self.http is not None:
             add("http", self.http.run, nudge=self.http.nudge, at_once=True)
+            add("pages", self.pages.kept.run, nudge=self.pages.kept.nudge, at_once=True)
         sentinel = Sentinel(self.supervisor, self.peers, self.notifier, self.sentence)
         add("sentinel", sentinel.run, at_once=True)
         if self.tenure is None:
@@ -240,26 +245,29 @@ class Agent:
         looks["events"] = lambda: not self.dispatcher.outbox.failures
         return looks
 
-    def gauges(self) -> list[tuple[str, str, str, float]]:
-        """Return (name, kind, help, value) of what `/metrics` tells; read without asking the engine."""
+    def gauges(self) -> dict[str, float]:
+        """Return the metrics without a label; read without asking the engine."""
         state, outbox = self.state, self.dispatcher.outbox
-        return [
-            ("edgesched_ready", "gauge", "Whether goals are loaded and the cluster is known.", not self.not_ready()),
-            ("edgesched_steps_total", "counter", "Events decided on.", self.engine.steps),
-            ("edgesched_mailbox_depth", "gauge", "Events waiting for the engine.", self.mailbox.depth),
-            ("edgesched_mailbox_dropped_total", "counter", "Measurements dropped.", self.mailbox.dropped),
-            ("edgesched_jobs", "gauge", "Jobs in force.", len(state.jobs)),
-            ("edgesched_rules", "gauge", "Science rules in force.", len(state.rules)),
-            ("edgesched_runs_waiting", "gauge", "Plugin runs waiting for the cluster.", len(state.waiting)),
-            ("edgesched_outbox_waiting", "gauge", "Messages not confirmed yet.", outbox.waiting),
-            ("edgesched_outbox_dropped_total", "counter", "Messages dropped.", outbox.dropped),
-            (
-                "edgesched_kube_requests_waiting",
-                "gauge",
-                "Cluster requests not answered.",
-                self.dispatcher.kube.waiting,
-            ),
-        ]
+        return {
+            "edgesched_ready": not self.not_ready(),
+            "edgesched_alarms": len(self.alarms.open()),
+            "edgesched_steps_total": self.engine.steps,
+            "edgesched_rule_evaluations_total": state.evaluations,
+            "edgesched_mailbox_depth": self.mailbox.depth,
+            "edgesched_mailbox_dropped_total": self.mailbox.dropped,
+            "edgesched_jobs": len(state.jobs),
+            "edgesched_rules": len(state.rules),
+            "edgesched_runs_waiting": len(state.waiting),
+            "edgesched_outbox_waiting": outbox.waiting,
+            "edgesched_outbox_age_seconds": outbox_age_s(outbox.oldest_ns, self.clock.now().ts_ns),
+            "edgesched_outbox_dropped_total": outbox.dropped,
+            "edgesched_kube_requests_waiting": self.dispatcher.kube.waiting,
+        }
+
+    def _emit(self, event: Event) -> None:
+        if isinstance(event, GoalsReceived):
+            self.counters.goals_heard(event.source)
+        self.mailbox.put(event)
 
     def _register(self) -> None:
         add = self.supervisor.add
@@ -274,7 +282,14 @@ class Agent:
         self.dispatcher.register(self.supervisor)
         if self.durable is not None:
             self.dispatcher.board.delivered = self.durable.committer.shown
-            self.durable.register(self.supervisor, self.engine, snapshot_every_s=self.config.snapshot_every)
+            self.durable.register(
+                self.supervisor, self.engine, snapshot_every_s=self.config.snapshot_every, history=self.history
+            )
+
+    def _settled(self, state: NodeState) -> None:
+        """After a turn that was more than measurements and deadlines."""
+        self._subscribe(state)
+        self.pages.kept.change()
 
     def _subscribe(self, state: NodeState) -> None:
         """Listen to the measurements that the rules in force need."""

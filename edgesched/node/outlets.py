@@ -112,6 +112,13 @@ class Outbox(Outlet):
         """Number of messages that are not confirmed yet."""
         return len(self._queue) + len(self._sending)
 
+    @property
+    def oldest_ns(self) -> int:
+        """Wall-clock time of the oldest message that is not confirmed, 0 without one."""
+        with self._changed:
+            oldest = next(iter(self._sending or self._queue), None)
+            return 0 if oldest is None else oldest.message.ts_ns
+
     def put(self, effect: Publish) -> None:
         """Add a message; the oldest waiting one goes when the outbox is full."""
         dropped: Publish | None = None

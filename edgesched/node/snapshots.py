@@ -1,4 +1,4 @@
-"""Warm windows after a restart: the samples of all windows, written at the stop and now and then.
+"""Warm windows after a restart: the samples of all windows, written at the stop and now and then; the run history, too.
 
 Wear. A snapshot is as large as the windows are; an interval of ten minutes makes 144 a day. When that would be more
 than `WEAR_BYTES_A_DAY`, snapshots are taken less often, so that a day's writing stays below it. A snapshot in which
@@ -19,7 +19,9 @@ from edgesched.core.model import Instant
 from edgesched.core.plan.state import NodeState
 from edgesched.core.windows import WindowStore
 from edgesched.errors import EdgeSchedError
+from edgesched.node import runhistory
 from edgesched.node.engine import Engine
+from edgesched.node.runhistory import RunHistory
 from edgesched.ports import Notice
 
 FILE: Final = "windows.json.z"
@@ -30,13 +32,23 @@ LARGEST: Final = 256 * 2**20
 
 
 class Snapshots:
-    """Writes the windows of a node to its state directory. `run` is the body of a thread.
+    """Writes the windows of a node, and its `history` if it has one, to its state directory. `run` is a thread's body.
 
     `interval_s`: 0 writes at the stop only.
     """
 
-    def __init__(self, folder: StateDir, engine: Engine[NodeState], *, interval_s: float, notice: Notice) -> None:
+    def __init__(
+        self,
+        folder: StateDir,
+        engine: Engine[NodeState],
+        *,
+        interval_s: float,
+        notice: Notice,
+        history: RunHistory | None = None,
+    ) -> None:
         self._folder = folder
+        self._history = history
+        self._told = 0
         self._engine = engine
         self._interval_s = interval_s
         self._notice = notice
@@ -68,6 +80,7 @@ class Snapshots:
 
     def write(self, snapshot: dict[str, Any]) -> None:
         """Write a snapshot unless nothing is new in it; a failure is told and costs nothing else."""
+        self._write_history()
         if snapshot["names"] == self._written:
             return
         content = zlib.compress(json.dumps(snapshot, separators=(",", ":")).encode(), 1)
@@ -80,6 +93,17 @@ class Snapshots:
         self.size = len(content)
         self.count += 1
         self._notice("windows.written", level="debug", size=self.size, next_in_s=round(self.pause_s))
+
+    def _write_history(self) -> None:
+        if self._history is None or self._history.told == self._told:
+            return
+        told = self._history.told
+        try:
+            self._folder.replace(runhistory.FILE, self._history.dump())
+        except OSError as error:
+            self._notice("runs.unwritten", level="warning", error=str(error))
+        else:
+            self._told = told
 
 
 def warm(windows: WindowStore, folder: StateDir, now_ns: int, notice: Notice) -> None:

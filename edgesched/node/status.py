@@ -1,44 +1,69 @@
 """What the agent's HTTP API answers: read only, and never in the engine's way.
 
-Answers that need the node state are made by the engine thread between two steps, at most once in `FRESH_S` for each
-kind: readers share an answer, so a hundred of them cost the engine what one does.
+What the node state says is read by the engine thread between two steps, `PART` rows at a time, and kept as text for
+all readers (`kept`): a hundred of them cost the engine what one does.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-import threading
-import time
-from collections.abc import Callable
-from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Final, cast
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from edgesched import __version__
 from edgesched.core.model import Instant
-from edgesched.core.plan.state import NodeState, RuleFacts
+from edgesched.core.plan.state import NodeState, PluginKey, RuleFacts
 from edgesched.core.rules import Condition, compile_condition
 from edgesched.errors import EdgeSchedError
 from edgesched.node import metrics, views
 from edgesched.node.alarms import Alarm
-from edgesched.node.explain import UnknownPluginError, explain_view
+from edgesched.node.explain import UnknownPluginError, explained, named
 from edgesched.node.http import Answer, json_answer
-from edgesched.node.page import FILES, Shown, file, render, render_main
+from edgesched.node.kept import Kept
+from edgesched.node.page import FILES, MOST_SHOWN, Shown, file, render
 
 if TYPE_CHECKING:
     from edgesched.node.main import Agent
 
-FRESH_S: Final = 0.25
-PART: Final = 50
+PART: Final = 25
+"""Rows that the engine is asked for at a time: a thousand at once would hold it up."""
+
+Json = dict[str, Any]
+
+
+class Rows(Protocol):
+    """A list of the node state, by parts."""
+
+    def __call__(self, state: NodeState, now: Instant, start: int = 0, count: int | None = None) -> list[Json]:
+        """Return `count` rows from `start`."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class _Page:
+    """`mark` is another one when the page looks different."""
+
+    text: bytes
+    mark: str
 
 
 class Pages:
-    """What each path answers."""
+    """What each path answers. `kept.run` is the body of a thread."""
 
     def __init__(self, agent: Agent) -> None:
         self._agent = agent
-        self._kept: dict[str, tuple[float, Any]] = {}
-        self._lock = threading.Lock()
+        self._counts = metrics.Page(agent)
+        self.kept = Kept(
+            {
+                "page": self._make_page,
+                "status": self._make_status,
+                "goals": lambda: self._text(views.goals_view),
+                "plugins": lambda: self._text(views.plugins_view),
+                "runs": lambda: self._text(views.runs_view),
+            }
+        )
 
     def answer(self, method: str, path: str, query: dict[str, str], body: bytes) -> Answer:
         """Return status, content type and body."""
@@ -52,9 +77,9 @@ class Pages:
             "/readyz": self._readyz,
             "/metrics": self._metrics,
             "/api/v1/status": self._status,
-            "/api/v1/goals": lambda: json_answer(200, self._kept_view("goals", views.goals_view)),
-            "/api/v1/plugins": lambda: json_answer(200, self._plugins()),
-            "/api/v1/runs": lambda: json_answer(200, self._kept_view("runs", views.runs_view)),
+            "/api/v1/goals": lambda: _json(self.kept.get("goals")),
+            "/api/v1/plugins": lambda: _json(self.kept.get("plugins")),
+            "/api/v1/runs": lambda: _json(self.kept.get("runs")),
             "/api/v1/explain": lambda: self._explain(query),
         }
         page = pages.get(path)
@@ -64,32 +89,25 @@ class Pages:
         if page is None:
             return json_answer(404, {"error": f"nothing at {path}"})
         try:
-            return page()
+            with self._agent.counters.answering():
+                return page()
         except TimeoutError:
             return json_answer(503, {"error": "the engine is busy"})
 
-    def _kept_view(self, name: str, view: Callable[[NodeState, Instant], Any]) -> Any:
-        return self._keep(name, lambda: self._agent.engine.ask(view))
+    def _ask(self, rows: Rows, most: int | None = None) -> Iterator[Json]:
+        """Ask the engine for rows, a few at a time, `most` of them."""
+        start = 0
+        while most is None or start < most:
+            count = PART if most is None else min(PART, most - start)
+            part = self._agent.engine.ask(lambda state, now, start=start, count=count: rows(state, now, start, count))  # type: ignore[misc]
+            yield from part
+            if len(part) < count:
+                return
+            start += count
 
-    def _plugins(self) -> list[dict[str, Any]]:
-        """Return all plugins, asked for a few at a time: a thousand at once would hold the engine up."""
-        return cast("list[dict[str, Any]]", self._keep("plugins", self._ask_plugins))
-
-    def _ask_plugins(self) -> list[dict[str, Any]]:
-        found: list[dict[str, Any]] = []
-        while True:
-            start = len(found)
-            found += self._agent.engine.ask(lambda state, now, start=start: views.plugins_view(state, now, start, PART))  # type: ignore[misc]
-            if len(found) < start + PART:
-                return found
-
-    def _keep(self, name: str, make: Callable[[], Any]) -> Any:
-        with self._lock:
-            made_s, kept = self._kept.get(name, (0.0, None))
-            if kept is None or time.monotonic() - made_s > FRESH_S:
-                kept = make()
-                self._kept[name] = (time.monotonic(), kept)
-            return kept
+    def _text(self, rows: Rows) -> bytes:
+        """Return all rows as JSON; one by one, because the encoder lets no other thread run meanwhile."""
+        return b"[" + b", ".join(json.dumps(row).encode() for row in self._ask(rows)) + b"]"
 
     def _healthz(self) -> Answer:
         stuck = self._agent.supervisor.stuck()
@@ -108,36 +126,52 @@ class Pages:
 
     def changes(self) -> str:
         """Return a text that is another one when the page would look different. Raises TimeoutError."""
-        shown = self._shown()
-        # the time of the question changes by itself and is no news
-        told = render_main(replace(shown, status={**shown.status, "now": shown.status["now"][:10]}, now_ns=0))
-        return hashlib.sha256(told.encode()).hexdigest()
+        page: _Page = self.kept.get("page")
+        return page.mark
 
     def _page(self) -> Answer:
-        return 200, "text/html; charset=utf-8", render(self._shown()).encode()
+        page: _Page = self.kept.get("page")
+        return 200, "text/html; charset=utf-8", page.text
 
-    def _shown(self) -> Shown:
-        plugins = self._plugins()
-        goals = self._kept_view("goals", views.goals_view)
-        return Shown(self._status_value(), goals, plugins, self._agent.history.runs(), self._agent.clock.now().ts_ns)
+    def _make_page(self) -> _Page:
+        status = {**self._live(), **self._agent.engine.ask(views.status_view)}
+        shown = Shown(
+            status,
+            list(self._ask(views.goals_view, MOST_SHOWN)),
+            list(self._ask(views.plugins_view, MOST_SHOWN)),
+            list(self._ask(views.other_rules_view, MOST_SHOWN)),
+            self._agent.history.runs(),
+            self._agent.clock.now().ts_ns,
+        )
+        page, news = render(shown)
+        mark = hashlib.sha256(f"{self._agent.history.told} {news}".encode()).hexdigest()
+        return _Page(page.encode(), mark)
+
+    def _make_status(self) -> bytes:
+        """Return what the engine knows as the inner part of a JSON object."""
+        told = json.dumps(self._agent.engine.ask(views.status_view)).encode()
+        return told[1:-1] + b', "other_rules": ' + self._text(views.other_rules_view)
 
     def _status(self) -> Answer:
-        return json_answer(200, self._status_value())
+        live = json.dumps(self._live()).encode()
+        return _json(live[:-1] + b", " + self.kept.get("status") + b"}")
 
-    def _status_value(self) -> dict[str, Any]:
+    def _live(self) -> Json:
+        """Return what is known without asking the engine."""
         agent = self._agent
         ages = agent.supervisor.ages()
+        waiting_for = agent.not_ready()
+        outbox = agent.dispatcher.outbox
         return {
             "version": __version__,
             "started": views.when(agent.started.ts_ns),
-            **self._kept_view("status", views.status_view),
-            "ready": not agent.not_ready(),
-            "waiting_for": agent.not_ready(),
+            "ready": not waiting_for,
+            "waiting_for": waiting_for,
             "connections": agent.connections(),
             "connected_since": {each.name: views.when(each.since_ns) for each in agent.peers.look()},
             "alarms": [_alarm(alarm) for alarm in agent.alarms.open()],
             "mailbox": {"depth": agent.mailbox.depth, "dropped": agent.mailbox.dropped},
-            "outbox": {"waiting": agent.dispatcher.outbox.waiting, "dropped": agent.dispatcher.outbox.dropped},
+            "outbox": {"waiting": outbox.waiting, "dropped": outbox.dropped},
             "kube_requests_waiting": agent.dispatcher.kube.waiting,
             "threads": {
                 name: {"age_s": round(age_s, 1), "limit_s": limit_s} for name, (age_s, limit_s) in ages.items()
@@ -148,10 +182,13 @@ class Pages:
         plugin = query.get("plugin", "")
         if not plugin:
             return json_answer(400, {"error": "say which plugin: /api/v1/explain?plugin=NAME"})
+        ask = self._agent.engine.ask
         try:
-            view = self._agent.engine.ask(lambda state, now: explain_view(state, now, plugin, query.get("job", "")))
+            keys, view = ask(lambda state, now: _first(state, now, plugin, query.get("job", "")))
         except UnknownPluginError as error:
             return json_answer(404, {"error": str(error)})
+        for key in keys[1:]:
+            view += ask(lambda state, now, key=key: explained(state, key, now))  # type: ignore[misc]
         return json_answer(200, {"plugins": view, "alarms": [_alarm(alarm) for alarm in self._agent.alarms.open()]})
 
     def _evaluate(self, body: bytes) -> Answer:
@@ -172,11 +209,17 @@ class Pages:
         return json_answer(200, {"response": "success", "result": value})
 
     def _metrics(self) -> Answer:
-        try:
-            verdicts = self._kept_view("verdicts", metrics.rules_by_verdict)
-        except TimeoutError:
-            verdicts = None
-        return 200, metrics.CONTENT_TYPE, metrics.render(self._agent, verdicts).encode()
+        return 200, metrics.CONTENT_TYPE, self._counts.text()
+
+
+def _first(state: NodeState, now: Instant, plugin: str, job_id: str) -> tuple[list[PluginKey], list[Json]]:
+    """Return the plugins of a name and what is known of the first of them."""
+    keys = named(state, plugin, job_id)
+    return keys, explained(state, keys[0], now)
+
+
+def _json(text: bytes) -> Answer:
+    return 200, "application/json", text + b"\n"
 
 
 def _alarm(alarm: Alarm) -> dict[str, Any]:

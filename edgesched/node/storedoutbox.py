@@ -64,6 +64,7 @@ class StoredOutbox(Outlet):
         self._tended_s = 0.0
         self._losses = 0
         self._waiting = 0
+        self._oldest_ns = 0
         self.dropped = 0
         with contextlib.suppress(StoreUnavailableError):
             self._waiting = store.waiting()[0]
@@ -72,6 +73,11 @@ class StoredOutbox(Outlet):
     def waiting(self) -> int:
         """Number of messages that are not confirmed yet."""
         return self._waiting
+
+    @property
+    def oldest_ns(self) -> int:
+        """Wall-clock time of the message that is tried just now, and so the oldest one; 0 without one."""
+        return self._oldest_ns if self._waiting else 0
 
     def put(self, _effect: Publish) -> None:
         """A message is in the store, or waits for it in memory: wake the thread."""
@@ -127,12 +133,14 @@ class StoredOutbox(Outlet):
             self._settle()
 
     def _publish(self, messages: list[Message]) -> None:
+        self._oldest_ns = messages[0].ts_ns
         try:
             self._publisher.publish(messages)
         except RefusedError as error:
             self._notice("outbox.refused", level="error", error=str(error), messages=len(messages))
         with self._changed:
             self._waiting = max(0, self._waiting - len(messages))
+            self._oldest_ns = 0
 
     def _settle(self) -> None:
         """Nothing is left although the count says so: repeats, or messages that a commit has yet to bring.

@@ -44,7 +44,6 @@ def status_view(state: NodeState, now: Instant) -> Json:
         "nodes": len(state.nodes),
         "measurements": sorted(state.wakeups.by_name),
         "pauses": [_pause(key, pause, now) for key, pause in state.pauses.items()],
-        "other_rules": [rule_view(rule) for rule in state.rules.values() if rule.rule.action in ("publish", "set")],
     }
 
 
@@ -54,20 +53,29 @@ def _pause(key: PauseKey, pause: Pause, now: Instant) -> Json:
     return {"job_id": key.job_id, "plugin": key.plugin, "since": when(pause.since_ns), "until": when(until_ns)}
 
 
-def goals_view(state: NodeState, now: Instant) -> list[Json]:
+def other_rules_view(state: NodeState, now: Instant, start: int = 0, count: int | None = None) -> list[Json]:  # noqa: ARG001 - one shape for all lists
+    """Return the rules that launch nothing; or `count` of them from `start`, as in the lists below."""
+    rules = (rule for rule in state.rules.values() if rule.rule.action in ("publish", "set"))
+    return [rule_view(rule) for rule in islice(rules, start, _end(start, count))]
+
+
+def goals_view(state: NodeState, now: Instant, start: int = 0, count: int | None = None) -> list[Json]:
     """Return the jobs in force, in the order in which they came."""
-    return [_goal(job, now) for job in state.jobs.values()]
+    return [_goal(job, now) for job in islice(state.jobs.values(), start, _end(start, count))]
 
 
 def plugins_view(state: NodeState, now: Instant, start: int = 0, count: int | None = None) -> list[Json]:
-    """Return the plugins of all jobs with their state, its reason and their rules; or `count` of them from `start`."""
-    end = None if count is None else start + count
-    return [plugin_view(state, plugin, now) for plugin in islice(state.plugins.values(), start, end)]
+    """Return the plugins of all jobs with their state, its reason and their rules."""
+    return [plugin_view(state, plugin, now) for plugin in islice(state.plugins.values(), start, _end(start, count))]
 
 
-def runs_view(state: NodeState, now: Instant) -> list[Json]:  # noqa: ARG001 - one shape for all views
+def runs_view(state: NodeState, now: Instant, start: int = 0, count: int | None = None) -> list[Json]:  # noqa: ARG001 - one shape for all lists
     """Return the runs that are known, oldest first."""
-    return [run_view(run) for run in state.runs.values()]
+    return [run_view(run) for run in islice(state.runs.values(), start, _end(start, count))]
+
+
+def _end(start: int, count: int | None) -> int | None:
+    return None if count is None else start + count
 
 
 def when(ts_ns: int | None) -> str | None:

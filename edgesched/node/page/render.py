@@ -26,11 +26,12 @@ FILES: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """What a page shows: the values of the JSON API, and the runs of the last 24 hours."""
+    """What a page shows: the values of the JSON API, lists cut to `MOST_SHOWN`, and the runs of the last 24 hours."""
 
     status: Json
     goals: list[Json]
     plugins: list[Json]
+    other_rules: list[Json]
     runs: list[PastRun]
     now_ns: int
 
@@ -40,22 +41,24 @@ def file(name: str) -> bytes:
     return resources.files(__package__).joinpath(name).read_bytes()
 
 
-def render(shown: Shown) -> str:
-    """Return the whole page."""
+def render(shown: Shown) -> tuple[str, str]:
+    """Return the whole page, and what of it would be news: all but the picture, in which bars grow by themselves."""
     vsn = esc(shown.status["vsn"])
-    return (
+    before, after = _main(shown)
+    page = (
         '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         f"<title>Node {vsn}</title>\n"
         '<link rel="stylesheet" href="/page/page.css">\n<link rel="icon" href="/page/icon.svg">\n'
         '<script src="/page/live.js" defer></script>\n</head>\n<body>\n'
         f'<header><strong>Node {vsn}</strong> <span id="live" role="status"></span></header>\n'
-        f'<main id="main">\n{main(shown)}</main>\n</body>\n</html>\n'
+        f'<main id="main">\n{before}{timeline(shown.runs, shown.now_ns)}{after}</main>\n</body>\n</html>\n'
     )
+    return page, before + after
 
 
-def main(shown: Shown) -> str:
-    """Return the part that changes."""
+def _main(shown: Shown) -> tuple[str, str]:
+    """Return what stands before and behind the picture. Of the time of the question only the day is in it."""
     status, now = shown.status, shown.status["now"]
     parts = [
         _summary(status),
@@ -76,11 +79,8 @@ def main(shown: Shown) -> str:
         "<h2>Plugins</h2>\n",
         _plugins(shown),
         "<h2>Last 24 hours</h2>\n",
-        timeline(shown.runs, shown.now_ns),
-        "<h2>Rules</h2>\n",
-        _rules(shown),
     ]
-    return "".join(parts)
+    return "".join(parts), f"<h2>Rules</h2>\n{_rules(shown)}"
 
 
 def _summary(status: Json) -> str:
@@ -144,14 +144,14 @@ def _plugins(shown: Shown) -> str:
         )
         for plugin in shown.plugins[:MOST_SHOWN]
     ]
-    more = len(shown.plugins) - len(rows)
+    more = shown.status["plugins"] - len(rows)
     told = f"<p>and {more} more: <code>edgesched status</code> shows them all</p>\n" if more > 0 else ""
     heads = ("plugin", "state", "why", "last launch", "next slot", "runs", "job")
     return table("Plugins", heads, rows, "No plugins.") + told
 
 
 def _rules(shown: Shown) -> str:
-    rules = [rule for plugin in shown.plugins for rule in plugin["rules"]] + shown.status["other_rules"]
+    rules = [rule for plugin in shown.plugins for rule in plugin["rules"]] + shown.other_rules
     rows = [
         (
             f"<code>{esc(rule['rule'], 1000)}</code>",

@@ -29,7 +29,7 @@ def timeline(runs: Iterable[PastRun], now_ns: int) -> str:
     for run in runs:
         lanes.setdefault((run.plugin, run.job_id), []).append(run)
     if not lanes:
-        return "<p>No run since the agent started.</p>\n"
+        return "<p>No run in the last 24 hours.</p>\n"
     shown = sorted(lanes.items())[:MOST_ROWS]
     all_runs = [run for lane in lanes.values() for run in lane]
     failed = sum(run.outcome == "failed" for run in all_runs)

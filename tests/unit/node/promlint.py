@@ -33,7 +33,8 @@ def complaints(page: str) -> list[str]:
             if match is None:
                 found.append(f"cannot be read: {line}")
                 continue
-            if match[1] != family:
+            own = re.sub(r"_(bucket|sum|count)$", "", match[1]) if kind == "histogram" else match[1]
+            if own != family:
                 found.append(f"{match[1]}: a sample outside its family")
             if f"{match[1]}{match[2]}" in seen:
                 found.append(f"{match[1]}{match[2]}: a sample twice")
@@ -50,7 +51,7 @@ def _name_complaints(name: str, kind: str) -> list[str]:
         found.append(f"{name}: not in snake case")
     if (kind == "counter") != name.endswith("_total"):
         found.append(f"{name}: counters, and only they, end in _total")
-    if kind not in {"counter", "gauge"}:
+    if kind not in {"counter", "gauge", "histogram"}:
         found.append(f"{name}: unknown type {kind}")
     if _WRONG_UNITS.search(name):
         found.append(f"{name}: no base unit (one of {', '.join(_UNITS)})")
