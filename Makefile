@@ -121,7 +121,7 @@ docs-logs: $(VENV)/.dev ## bring docs/logs.md up to date with the code
 docs-metrics: $(VENV)/.dev ## bring docs/metrics.md up to date with the code
 	@$(PY) -m tools.metrics
 
-image: $(VENV)/.run ## the container image without a registry, as build/edgesched.tar (root)
+image: $(VENV)/.dev ## the container image without a registry and what it holds: build/edgesched.tar, .cdx.json (root)
 	@tools/image.sh
 
 .PHONY: crash

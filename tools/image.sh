@@ -1,10 +1,13 @@
 #!/bin/bash
 # image.sh [ARCHIVE]   builds the container image localhost/edgesched:test without a registry, and writes it as a docker
-# archive (build/edgesched.tar). The base is Debian's own python3, made by debootstrap once per machine. Needs root.
+# archive (build/edgesched.tar), with its bill of materials beside it (build/edgesched.cdx.json, CycloneDX).
+# The base is Debian's own python3, made by debootstrap once per machine. Needs root.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 archive=${1:-build/edgesched.tar}
 cache=${EDGESCHED_CACHE:-$HOME/.cache/edgesched}
+bill=${archive%.tar}.cdx.json
+image=localhost/edgesched:test
 base=localhost/edgesched-base:bookworm
 export CONTAINERS_CONF=$PWD/deploy/podman.conf
 
@@ -33,7 +36,16 @@ else
   rm -f build/wheels/edgesched-*
   "${pip_wheel[@]}" --no-deps .
 fi
-podman build -q -f deploy/Containerfile --network none --build-arg BASE=$base -t localhost/edgesched:test . >/dev/null
+before=$(podman images -q $image)
+# without layers: the stage that builds is as large as the image and would stay behind each time
+podman build -q --layers=false -f deploy/Containerfile --network none --build-arg BASE=$base -t $image . >/dev/null
+if [ -n "$before" ] && [ "$before" != "$(podman images -q $image)" ]; then
+  podman rmi "$before" >/dev/null 2>&1 || true # a container may still use it
+fi
+root=$(podman image mount $image)
+.venv/bin/python -m tools.sbom "$root" >"$bill"
+podman image unmount $image >/dev/null
 rm -f "$archive"
-podman save -q --format docker-archive -o "$archive" localhost/edgesched:test
-podman image inspect --format '{{.Size}}' localhost/edgesched:test | awk '{ printf "localhost/edgesched:test, %.0f MB\n", $1 / 1e6 }'
+podman save -q --format docker-archive -o "$archive" $image
+podman image inspect --format '{{.Size}}' $image | awk -v image=$image -v archive="$(stat -c %s "$archive")" -v bill="$bill" \
+  '{ printf "%s: %.0f MB, %.0f MB as an archive; what it holds: %s\n", image, $1 / 1e6, archive / 1e6, bill }'
