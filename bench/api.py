@@ -1,7 +1,7 @@
 """The agent's HTTP API with 1,000 rules: what a read costs its reader, and what readers cost the engine.
 
 The agent, the broker, the publisher and the embedded cluster run in processes of their own. Requests go one after the
-other over one connection, as a browser or Prometheus sends them; `paced` ones come twice a second, so that each meets
+other over one connection, as a browser or Prometheus sends them; `paced` ones come four times a second, so that many meet
 values that have grown old. Beside them a bare server of the standard library, in a process of its own, gives away a
 page of the same size: what the machine can do just now. On a machine that others use too the times tell of them; the
 processor time of a read, which is the agent's less what it uses while nobody reads, does not.
@@ -38,8 +38,8 @@ PATHS = (
     "/api/v1/explain?plugin=p7",
 )
 HAMMERED = 400
-PACED = 40
-PACE_S = 0.4
+PACED = 200
+PACE_S = 0.25
 READERS = 4
 QUIET_S = 3.0
 

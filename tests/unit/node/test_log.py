@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import logging
+import os
 import re
 from collections.abc import Callable, Iterator
 
@@ -72,6 +73,17 @@ def test_json_form_is_one_object_a_line(set_up: SetUp) -> None:
     line = stream.last()
     assert (line["level"], line["event"], line["job"], line["rules"]) == ("warning", "goal.received", "56", 3)
     assert line["ts_"] == "mine"
+
+
+def test_a_terminal_gets_text_by_itself(set_up: SetUp) -> None:
+    """`auto` on a real terminal is key=value, without a flag."""
+    set_up()  # gives logging back afterwards
+    keyboard, screen = os.openpty()
+    with os.fdopen(screen, "w") as stream:
+        log.set_up("auto", stream=stream)
+        log.notice("goal.received", job="56")
+        assert os.read(keyboard, 1000).rstrip().endswith(b"goal.received                job=56")
+    os.close(keyboard)
 
 
 @pytest.mark.parametrize("form", ["text", "json"])
