@@ -86,13 +86,18 @@ def test_names_and_words_from_outside_run_nothing(cloud: Cloud, user: Api) -> No
 
 @pytest.mark.parametrize("path", ["/jobs", "/jobs/1"])
 def test_a_phone_shows_the_page_without_scrolling_aside(cloud: Cloud, user: Api, path: str, tmp_path: Path) -> None:
-    """Wide tables scroll by themselves; the page does not."""
+    """Wide tables scroll by themselves; the page does not. The names of the timeline's rows stay in sight."""
     failing_job(cloud, user)
 
     async def measure() -> None:
         async with Chromium(width=375, height=700) as browser:
             await browser.open(cloud.url + path)
             assert await browser.value("document.scrollingElement.scrollWidth") <= 375
+            if path == "/jobs/1":
+                await browser.until(lambda: browser.value("document.querySelector('.timeline .wide').scrollLeft > 0"))
+                assert (
+                    await browser.value("document.querySelector('.timeline .names').getBoundingClientRect().left") >= 0
+                )
             await browser.screenshot(tmp_path / "phone.png")
             assert (tmp_path / "phone.png").stat().st_size > 5000
 

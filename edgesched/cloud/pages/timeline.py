@@ -1,7 +1,8 @@
 """The timeline of a job's runs as SVG: a row for each plugin on each node, a bar for each run.
 
 Failed and missed runs carry a mark, not only a colour, and every bar has a title for pointers and screen readers. The
-picture has no style and no script of its own, so a strict Content-Security-Policy leaves it whole.
+names of the rows are a picture of their own that stays in place while the runs scroll on a narrow screen. Neither has a
+style or a script of its own, so a strict Content-Security-Policy leaves them whole.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from edgesched.cloud.answers import rfc3339
 from edgesched.cloud.pages.markup import esc, span_text
 from edgesched.core.model import DAY_NS, HOUR_NS, MINUTE_NS, NS_PER_S
 
-WIDTH: Final = 960
+WIDTH: Final = 770
 LABELS: Final = 190
 ROW: Final = 26
 BAR: Final = 14
@@ -39,15 +40,20 @@ def timeline(runs: list[Row[Any]], now_ns: int) -> str:
     height = TOP + ROW * len(shown) + 6
     failed = sum(run.state == "failed" for run in runs)
     label = f"{len(runs)} runs, {failed} failed, over {span_text(axis.end_ns - axis.start_ns)}"
+    names = [f"{vsn} {plugin}" for vsn, plugin in shown]
     parts = [
+        '<div class="timeline">',
+        f'<svg class="names" width="{LABELS}" height="{height}" aria-hidden="true">',
+        *(_name(TOP + index * ROW, name) for index, name in enumerate(names)),
+        "</svg>",
         '<section class="wide" tabindex="0" aria-label="Timeline">',
-        f'<svg class="timeline" viewBox="0 0 {WIDTH} {height}" role="img" aria-label="{esc(label)}">',
+        f'<svg width="{WIDTH}" height="{height}" role="img" aria-label="{esc(label)}">',
         f"<title>{esc(label)}</title>",
         *_ticks(axis, height),
     ]
-    for index, ((vsn, plugin), lane) in enumerate(shown.items()):
-        parts += _lane(axis, TOP + index * ROW, f"{vsn} {plugin}", lane, now_ns)
-    parts.append("</svg></section>")
+    for index, (name, lane) in enumerate(zip(names, shown.values(), strict=True)):
+        parts += _lane(axis, TOP + index * ROW, name, lane, now_ns)
+    parts.append("</svg></section></div>")
     return "\n".join(parts) + "\n"
 
 
@@ -61,7 +67,7 @@ class _Axis:
     def x(self, ts_ns: int) -> float:
         """Return the place of a time, kept inside the picture."""
         share = (ts_ns - self.start_ns) / (self.end_ns - self.start_ns)
-        return LABELS + min(max(share, 0.0), 1.0) * (WIDTH - LABELS - 8)
+        return 4 + min(max(share, 0.0), 1.0) * (WIDTH - 8)
 
 
 def _ticks(axis: _Axis, height: int) -> list[str]:
@@ -72,7 +78,7 @@ def _ticks(axis: _Axis, height: int) -> list[str]:
     for ts_ns in range(first_ns, axis.end_ns + 1, step_ns):
         x = axis.x(ts_ns)
         parts.append(f'<line class="tick" x1="{x:.1f}" x2="{x:.1f}" y1="{TOP - 6}" y2="{height}"/>')
-        label_x = min(x, WIDTH - 28)
+        label_x = min(max(x, 28), WIDTH - 28)
         label = _tick_text(ts_ns, step_ns)
         parts.append(f'<text class="tick" x="{label_x:.1f}" y="12" text-anchor="middle">{label}</text>')
     return parts
@@ -85,13 +91,17 @@ def _tick_text(ts_ns: int, step_ns: int) -> str:
     return exact[11:19] if step_ns < MINUTE_NS else exact[11:16]
 
 
+def _name(y: int, label: str) -> str:
+    name = label if len(label) <= 27 else label[:26] + "…"
+    return (
+        f'<text x="0" y="{y + ROW / 2 + 4:.0f}">{esc(name)}<title>{esc(label)}</title></text>'
+        f'<line x1="0" x2="{LABELS}" y1="{y + ROW}" y2="{y + ROW}"/>'
+    )
+
+
 def _lane(axis: _Axis, y: int, label: str, lane: list[Row[Any]], now_ns: int) -> list[str]:
     middle = y + ROW / 2
-    name = label if len(label) <= 27 else label[:26] + "…"
-    parts = [
-        f'<text class="label" x="0" y="{middle + 4:.0f}">{esc(name)}<title>{esc(label)}</title></text>',
-        f'<line class="lane" x1="{LABELS}" x2="{WIDTH - 4}" y1="{y + ROW}" y2="{y + ROW}"/>',
-    ]
+    parts = [f'<line class="lane" x1="0" x2="{WIDTH}" y1="{y + ROW}" y2="{y + ROW}"/>']
     for run in lane:
         start = axis.x(run.started_ns or run.queued_ns)
         end = axis.x(run.ended_ns or now_ns)
