@@ -33,6 +33,7 @@ LONGEST_WAIT_S: Final = 10.0
 STUCK_WAIT_S: Final = 0.05
 BREATH_S: Final = 0.0005
 """Between two turns that deadlines alone caused: a storm of them must not keep a core busy."""
+LEISURE_S: Final = 0.1
 QUESTIONS_A_TURN: Final = 4
 WOKE: Final = Woke()
 
@@ -55,11 +56,13 @@ class Hooks(Generic[State]):
 
     `commit` makes state and effects durable before they are acted on and returns the effects to carry out; it is told
     whether the turn was quiet, that is, nothing but measurements and deadlines came. `settled` is called after a turn
-    that was not. `decided` is called with each event and its effects (a clock reading for a benchmark).
+    that was not. `idle` is called before a wait of more than `LEISURE_S`, when nothing lies ready. `decided` is called
+    with each event and its effects (a clock reading for a benchmark).
     """
 
     commit: Callable[[State, list[Effect], bool], list[Effect]] | None = None
     settled: Callable[[State], None] | None = None
+    idle: Callable[[], None] | None = None
     decided: Callable[[Event, list[Effect]], None] | None = None
 
 
@@ -92,6 +95,7 @@ class Engine(Generic[State]):
         self._notice = notice
         self._commit = hooks.commit or _commit_nothing
         self._settled = hooks.settled
+        self._idle = hooks.idle
         self._decided = hooks.decided
         self._pause_s = 0.0
         self._offset_ns: int | None = None
@@ -106,7 +110,10 @@ class Engine(Generic[State]):
         with self._owner:
             while True:
                 beat()
-                batch = self._mailbox.take(0.0 if stop.is_set() else self._wait_s())
+                wait_s = 0.0 if stop.is_set() else self._wait_s()
+                if wait_s > LEISURE_S and self._idle is not None and not self._mailbox.depth:
+                    self._idle()
+                batch = self._mailbox.take(wait_s)
                 if stop.is_set() and not batch:
                     return
                 self._turn(batch)

@@ -117,6 +117,7 @@ class Agent:
             hooks=Hooks(
                 commit=None if self.durable is None else self.durable.committer.commit,
                 settled=self._settled,
+                idle=memory.tidy,
                 decided=parts.decided,
             ),
         )
