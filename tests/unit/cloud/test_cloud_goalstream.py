@@ -154,6 +154,21 @@ def test_reconciles_with_the_plain_list() -> None:
         assert listener.lists == [(["a"], True), (["a", "b"], False)]
 
 
+def test_a_reconcile_that_fails_ends_a_connection_that_may_be_half_open() -> None:
+    """A cloud of the reference never speaks by itself: that nobody answers the question is how its loss is found."""
+
+    def answer(connection: socket.socket, head: str) -> None:
+        if "/stream " in head:
+            connection.sendall(STREAM_HEAD + b"Transfer-Encoding: chunked\r\n\r\n" + chunk(block(goals("a"))))
+        else:
+            connection.close()
+
+    with listening(answer, reconcile_s=0.1) as (listener, _):
+        wait_until(lambda: len(listener.lists) == 2)
+        assert listener.lists == [(["a"], True), (["a"], True)]
+        assert "cannot r" in listener.said("cloud.unavailable")
+
+
 def test_polls_a_cloud_without_streams() -> None:
     """Where push notification is off the plain list serves."""
 
