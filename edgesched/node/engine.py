@@ -34,6 +34,7 @@ STUCK_WAIT_S: Final = 0.05
 BREATH_S: Final = 0.0005
 """Between two turns that deadlines alone caused: a storm of them must not keep a core busy."""
 LEISURE_S: Final = 0.1
+GATHER_S: Final = 0.03
 QUESTIONS_A_TURN: Final = 4
 WOKE: Final = Woke()
 
@@ -56,13 +57,16 @@ class Hooks(Generic[State]):
 
     `commit` makes state and effects durable before they are acted on and returns the effects to carry out; it is told
     whether the turn was quiet, that is, nothing but measurements and deadlines came. `settled` is called after a turn
-    that was not. `idle` is called before a wait of more than `LEISURE_S`, when nothing lies ready. `decided` is called
-    with each event and its effects (a clock reading for a benchmark).
+    that was not. `idle` is called before a wait of more than `LEISURE_S`, when nothing lies ready. `crowded` says that
+    many requests are under way: their answers gather for `GATHER_S` and are decided and committed together, because a
+    turn for each would keep the processor from the requests. `decided` is called with each event and its effects (a
+    clock reading for a benchmark).
     """
 
     commit: Callable[[State, list[Effect], bool], list[Effect]] | None = None
     settled: Callable[[State], None] | None = None
     idle: Callable[[], None] | None = None
+    crowded: Callable[[], bool] | None = None
     decided: Callable[[Event, list[Effect]], None] | None = None
 
 
@@ -96,6 +100,7 @@ class Engine(Generic[State]):
         self._commit = hooks.commit or _commit_nothing
         self._settled = hooks.settled
         self._idle = hooks.idle
+        self._crowded = hooks.crowded
         self._decided = hooks.decided
         self._pause_s = 0.0
         self._offset_ns: int | None = None
@@ -110,6 +115,8 @@ class Engine(Generic[State]):
         with self._owner:
             while True:
                 beat()
+                if self._crowded is not None and self._crowded():
+                    stop.wait(GATHER_S)
                 wait_s = 0.0 if stop.is_set() else self._wait_s()
                 if wait_s > LEISURE_S and self._idle is not None and not self._mailbox.depth:
                     self._idle()

@@ -30,6 +30,7 @@ KubeEffect = LaunchPod | DeletePod | FetchLog
 
 WAITING_LIMIT: Final = 10_000
 GATE_AFTER: Final = 3
+CROWD: Final = 8
 RETRY_FIRST_S: Final = 0.2
 RETRY_LONGEST_S: Final = 10.0
 IDLE_WAIT_S: Final = 5.0
@@ -83,6 +84,11 @@ class KubeWorkers:
     def away(self) -> bool:
         """Whether the cluster counts as away: several requests failed in a row."""
         return self._failures >= GATE_AFTER
+
+    @property
+    def crowded(self) -> bool:
+        """Whether so many requests are being carried out that answers to them should be taken together."""
+        return len(self._keys) >= CROWD and not self.away
 
     def put(self, effect: KubeEffect) -> None:
         """Add a request; one that is waiting or under way already (same effect id) is not added again."""

@@ -118,6 +118,7 @@ class Agent:
                 commit=None if self.durable is None else self.durable.committer.commit,
                 settled=self._settled,
                 idle=memory.tidy,
+                crowded=lambda: self.dispatcher.kube.crowded,
                 decided=parts.decided,
             ),
         )

@@ -258,6 +258,17 @@ def test_settled_is_called_for_control_events_only() -> None:
     assert settled == [2]
 
 
+def test_answers_of_a_crowd_are_decided_together() -> None:
+    """While many requests are under way events gather; what comes within a moment is one commit."""
+    bench = Bench(crowded=lambda: True)
+    with bench:
+        wait_until(lambda: bench.beats)
+        for _ in range(20):
+            bench.mailbox.put(Booted("a"))
+        wait_until(lambda: len(bench.state.heard) == 20)
+    assert len([line for line in bench.log if line.startswith("commit")]) < 10
+
+
 def test_a_measurement_is_decided_well_under_a_millisecond_after_it_came() -> None:
     """From `put` to `step` in the median: the hand-off must not be what a rule waits for."""
     bench = Bench(WallClock())
