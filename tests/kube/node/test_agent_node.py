@@ -355,13 +355,19 @@ def test_the_api_server_throttles(world: World, uploads: str, tmp_path: Path) ->
             world.bus.fire(*STORMY)
             _pass(max(0.0, 10 - (time.monotonic() - began_s)))
             used_s, seconds = agent.cpu_s() - cpu_s, time.monotonic() - began_s
-        told = len([each for each in agent.events("kube.unavailable") if "answers 429" in each["error"]])
-        print(f"API server throttles: {used_s:.2f} CPU s in {seconds:.1f} s, {told} times told")
+        told = [each for each in agent.events("kube.unavailable") if "answers 429" in each["error"]]
+        print(f"API server throttles: {used_s:.2f} CPU s in {seconds:.1f} s, {len(told)} times told")
         assert told
+        # the server asks for a second
+        assert min(each["retry_in_s"] for each in told) >= 1
+        waiting = [each for each in agent.events("plugin.waiting") if "answers 429" in each["reason"]]
+        assert waiting
+        assert all(each["level"] == "warning" and each["plugin"] in STORMY for each in waiting)
         assert used_s < 0.1 * seconds
         for plugin in STORMY:
             _complete(world, plugin)
-            assert world.bus.names(plugin).count("plugin.scheduled") == 1
+            states = [STATES.index(name.removeprefix("plugin.")) for name in world.bus.names(plugin)]
+            assert states == sorted(set(states)), world.bus.names(plugin)
         agent.assert_unhurt()
         assert agent.end() == 0
     world.agent.assert_unhurt()
