@@ -3,11 +3,13 @@
 The engine hands each batch to the thread of the store and waits until it is durable. When that fails, or takes longer
 than `PATIENCE_S`, the node does not stop: the batch joins what is pending, the engine stops waiting, and the thread
 tries again with a growing pause until everything that is pending is written in one transaction. Meanwhile effects are
-carried out as decided. A second launch of a cron slot is prevented by the name of its pod, which the cluster knows, and
-messages are sent from memory.
+carried out as decided, and *commit, then act* becomes *tell, then act*: messages are sent from memory, and a batch is
+acted on when its messages are confirmed, or cannot be sent either. So a kill loses only what could neither be written
+nor sent. A second launch of a cron slot is prevented by the name of its pod, which the cluster knows.
 
 Measurements alone write nothing. A batch writes when something is done about it, when a control event came, or when an
-edge rule became false: that must be known after a restart, or the next edge would be taken for none.
+edge rule became false or a `hold` began: that must be known after a restart, or the next edge would be taken for none
+and the hold would begin anew.
 """
 
 from __future__ import annotations
@@ -27,6 +29,8 @@ from edgesched.node.backoff import backoff_s
 from edgesched.ports import Notice, StateStore
 
 PATIENCE_S: Final = 2.0
+TELL_S: Final = 1.0
+TIDY_S: Final = 600.0
 RETRY_FIRST_S: Final = 0.5
 RETRY_LONGEST_S: Final = 30.0
 IDLE_WAIT_S: Final = 5.0
@@ -61,7 +65,8 @@ class Committer:
 
     `commit` is the engine's hook, `run` the body of the store's thread. `available`: the store took the last batch.
     `tend`, when set, is called in the store's thread after each commit and while nothing happens; the messages that
-    it returns are stored. `anew`: what the store holds could not be read and does not count.
+    it returns are stored. `send_now`, when set, is called when messages must go from memory; it returns whether they
+    can be sent just now. `anew`: what the store holds could not be read and does not count.
     """
 
     def __init__(
@@ -79,6 +84,7 @@ class Committer:
         self._patience_s = patience_s
         self._anew = anew
         self.tend: Callable[[], Sequence[Message]] | None = None
+        self.send_now: Callable[[], bool] | None = None
         self._changed = threading.Condition(threading.Lock())
         self._pending = Batch()
         self._writing = Batch()
@@ -87,6 +93,7 @@ class Committer:
         self._failures = 0
         self._turns = 0
         self._generation = store.generation
+        self._tidied_s = time.monotonic()
         self.available = True
         self.commits = 0
         self._lost = 0
@@ -108,7 +115,10 @@ class Committer:
             elif isinstance(effect, SetState):
                 batch.scoreboard[effect.key] = effect.value
         if batch:
+            messages = list(batch.messages)
             self._hand_over(batch)
+            if messages and not self.available and self.send_now is not None and self.send_now():
+                self._await_sent(messages)
         return effects
 
     def _hand_over(self, batch: Batch) -> None:
@@ -128,6 +138,16 @@ class Committer:
         if slow:
             self._complain(f"a commit takes longer than {self._patience_s:g} s", None)
 
+    def _await_sent(self, messages: Sequence[str]) -> None:
+        """Wait until messages that could not be written are confirmed, at most `TELL_S`."""
+        with self._changed:
+            self._changed.wait_for(
+                lambda: self.available or not any(self._is_held(message_id) for message_id in messages), TELL_S
+            )
+
+    def _is_held(self, message_id: str) -> bool:
+        return message_id in self._pending.messages or message_id in self._writing.messages
+
     def _bound_messages(self) -> None:
         messages = self._pending.messages
         while len(messages) > HELD_LIMIT:
@@ -137,7 +157,10 @@ class Committer:
     # -- the outlets' side ------------------------------------------------------------------------------------------
 
     def sent(self, number: int) -> None:
-        """The stored messages up to a number are confirmed; they leave the store with the next commit."""
+        """The stored messages up to a number are confirmed; they leave the store with the next commit.
+
+        When there is none they leave it after `TIDY_S`: a confirmation is not worth a write of its own.
+        """
         with self._changed:
             self._pending.sent = max(self._pending.sent, number)
 
@@ -160,6 +183,7 @@ class Committer:
             for message in messages:
                 self._writing.messages.pop(message.message_id, None)
                 self._pending.messages.pop(message.message_id, None)
+            self._changed.notify_all()
 
     def take_lost(self) -> int:
         """Return how many messages memory had no room for since the last call."""
@@ -171,6 +195,11 @@ class Committer:
     def held(self) -> int:
         """Number of messages that wait in memory."""
         return len(self._writing.messages) + len(self._pending.messages)
+
+    @property
+    def unstorable(self) -> int:
+        """Number of messages that the store could not take."""
+        return 0 if self.available else self.held
 
     # -- the store's side -------------------------------------------------------------------------------------------
 
@@ -186,7 +215,7 @@ class Committer:
             with self._changed:
                 if not self._pending and not stop.is_set():
                     self._changed.wait(IDLE_WAIT_S)
-            if self._write() is None:
+            if self._write(tidy=stop.is_set()) is None:
                 if stop.is_set():
                     return
             elif self._failures:
@@ -199,13 +228,18 @@ class Committer:
 
     def flush(self) -> None:
         """Write what is pending, once, in the thread of the caller; the store's own thread has ended."""
-        self._write()
+        self._write(tidy=True)
 
-    def _write(self) -> bool | None:
-        """Write what is pending; None when there is nothing, else whether it worked."""
+    def _write(self, *, tidy: bool) -> bool | None:
+        """Write what is pending; None when there is nothing, else whether it worked.
+
+        `tidy`: confirmations are enough to write.
+        """
         with self._changed:
-            if not self._pending and not self._pending.sent:
+            tidy = tidy or time.monotonic() - self._tidied_s > TIDY_S
+            if not self._pending and not (self._pending.sent and tidy):
                 return None
+            self._tidied_s = time.monotonic()
             batch = self._writing = self._pending
             self._pending = Batch()
             messages = list(batch.messages.values())

@@ -57,6 +57,7 @@ class Durable:
         sender = Sender(settings.vsn, settings.start)
         outbox = StoredOutbox(self.store, self.committer, publisher, sender=sender, clock=clock, notice=self._notice)
         self.committer.tend = outbox.tend
+        self.committer.send_now = outbox.send_now
         return outbox
 
     def remember(self, history: RunHistory) -> None:

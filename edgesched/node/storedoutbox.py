@@ -2,7 +2,7 @@
 
 A message is sent at least once: what was confirmed and not yet deleted when the process was killed is sent again under
 the same id. The deletion rides on the next commit, so that a confirmation costs no write of its own. While the store is
-away messages go from memory, after all that the store holds.
+away messages go from memory at once, after all that the store holds and can be read.
 
 The outbox is bounded by number and, while the kernel vouches for the clock, by age. What is lost is counted and told
 by an event of its own, `outbox.lost`, behind the gap.
@@ -72,7 +72,7 @@ class StoredOutbox(Outlet):
     @property
     def waiting(self) -> int:
         """Number of messages that are not confirmed yet."""
-        return self._waiting
+        return max(self._waiting, self._committer.unstorable)
 
     @property
     def oldest_ns(self) -> int:
@@ -84,6 +84,11 @@ class StoredOutbox(Outlet):
         with self._changed:
             self._waiting += 1
             self._changed.notify()
+
+    def send_now(self) -> bool:
+        """Messages wait in memory: wake the thread; returns whether the broker took the last ones."""
+        self.nudge()
+        return not self._failures
 
     def tend(self) -> Sequence[Message]:
         """Keep the store within its bounds, now and then; returns the message that tells of a loss."""
@@ -119,6 +124,7 @@ class StoredOutbox(Outlet):
         try:
             rows = self._store.unsent(OUTBOX_BATCH, after=self._sent_to)
         except StoreUnavailableError:
+            # what it holds is safe there and goes when it is back; what it could not take must not wait for that
             rows = []
         if rows:
             self._publish([message for _, message in rows])

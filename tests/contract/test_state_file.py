@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from edgesched.adapters.sqlite import StateFile
+from edgesched.adapters.sqlite import _MIGRATIONS, StateFile
 from edgesched.core.model import NS_PER_S, Message
 from edgesched.core.plan.records import Record
 from edgesched.errors import StoreNewerError, StoreUnavailableError
@@ -64,15 +64,50 @@ def test_what_was_committed_is_read_back_by_the_next_process(tmp_path: Path, not
     second.close()
 
 
-def test_a_message_is_stored_once_and_leaves_when_confirmed(state: StateFile) -> None:
-    """The same id twice is the same message; confirmation goes by number, oldest first."""
+def test_a_message_leaves_when_it_is_confirmed(state: StateFile) -> None:
+    """Confirmation goes by number, oldest first; no number is used twice, also when nothing is left."""
     state.commit([], [message(1), message(2)])
-    state.commit([], [message(2), message(3)])
+    state.commit([], [message(3)])
     numbers = [number for number, _ in state.unsent(10)]
     assert len(numbers) == 3
     state.commit([], sent=numbers[1])
     assert [each.message_id for _, each in state.unsent(10)] == ["id-3"]
     assert state.waiting() == (1, NOW_NS)
+    state.commit([], sent=numbers[2])
+    state.close()
+    state.open()
+    state.commit([], [message(4)])
+    assert [each.message_id for _, each in state.unsent(10, after=numbers[2])] == ["id-4"]
+
+
+def test_a_file_of_the_first_schema_is_brought_up_to_date(tmp_path: Path, notices: Notices) -> None:
+    """Records, messages in their order and values of an older version are still there."""
+    path = tmp_path / "state.db"
+    old = sqlite3.connect(path)
+    old.executescript(f"{_MIGRATIONS[0]} PRAGMA user_version = 1;")
+    old.execute("INSERT INTO records VALUES ('run', 'a', '{\"x\":1}')")
+    old.executemany(
+        "INSERT INTO outbox (seq, id, name, ts_ns, scope, as_text, body) VALUES (?, ?, 'n', 7, 'all', 1, ?)",
+        [(number, f"id-{number}", '{"value":1,"meta":{}}') for number in (41, 42)],
+    )
+    old.execute("INSERT INTO scoreboard VALUES ('mode', 'busy')")
+    old.commit()
+    old.close()
+    opened = StateFile(path, notice=notices, now_ns=lambda: NOW_NS)
+    opened.open()
+    opened.commit([], [message(43)])
+    assert opened.records() == [Record("run", "a", {"x": 1})]
+    assert [(number, each.message_id) for number, each in opened.unsent(10)] == [
+        (41, "id-41"),
+        (42, "id-42"),
+        (43, "id-43"),
+    ]
+    assert opened.scoreboard() == {"mode": "busy"}
+    opened.close()
+    with sqlite3.connect(path) as db:
+        assert db.execute("PRAGMA user_version").fetchone()[0] == 2
+    db.close()
+    assert notices == []
 
 
 def test_a_full_outbox_loses_the_least_valuable_first(state: StateFile) -> None:
@@ -126,7 +161,7 @@ def test_a_newer_schema_is_refused_and_left_alone(tmp_path: Path, notices: Notic
         db.execute("PRAGMA user_version = 99")
     db.close()
     opened = StateFile(path, notice=notices, now_ns=lambda: NOW_NS)
-    with pytest.raises(StoreNewerError, match=r"newer version \(schema 99, this one knows 1\)"):
+    with pytest.raises(StoreNewerError, match=r"newer version \(schema 99, this one knows 2\)"):
         opened.open()
     assert sqlite3.connect(path).execute("PRAGMA user_version").fetchone()[0] == 99
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 import resource
 import signal
+import socket
 import sqlite3
 import stat
 import subprocess
@@ -13,7 +15,7 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import paho.mqtt.client as mqtt
 import pytest
@@ -29,10 +31,14 @@ TWENTY = "- \"schedule(sampler): cronjob('sampler', '* * * * * */20')\"\n"
 
 
 class Subscriber:
-    """A reader of its own that keeps every scheduler event. `ids`: message ids as they came, with repeats."""
+    """A reader of its own that keeps every scheduler event.
+
+    `ids`: message ids as they came, with repeats. `runs`: topics and run ids of the events of runs.
+    """
 
     def __init__(self, port: int) -> None:
         self.events: list[tuple[str, str]] = []
+        self.runs: list[tuple[str, str]] = []
         self._ready = threading.Event()
         self._client = mqtt.Client(mqtt.CallbackAPIVersion.VERSION2, client_id="witness", clean_session=False)
         self._client.on_connect = lambda client, *_: client.subscribe("sys/#", qos=1)
@@ -43,7 +49,10 @@ class Subscriber:
         assert self._ready.wait(10)
 
     def _hear(self, _client: Any, _userdata: Any, message: mqtt.MQTTMessage) -> None:
-        self.events.append((message.topic, json.loads(message.payload)["id"]))
+        body = json.loads(message.payload)
+        self.events.append((message.topic, body["id"]))
+        if message.topic.startswith(PREFIX + "plugin/"):
+            self.runs.append((message.topic, json.loads(body["val"])["run_id"]))
 
     @property
     def ids(self) -> list[str]:
@@ -266,6 +275,97 @@ def test_a_slot_claimed_on_a_full_disk_does_not_run_again_after_a_kill(world: Wo
         wait_until(lambda: len(made) > before + 1, 60)
         assert agent.end() == 0
     assert len(made) == len(set(made))
+
+
+ALWAYS = '- "schedule(sampler): True"\n'
+
+
+def test_runs_that_no_slot_names_do_not_share_a_pod_after_a_kill_on_a_full_disk(world: World) -> None:
+    """How many there were could not be written and their pods are gone: each run has a pod of its own all the same."""
+    made = creations(world)
+    more = ("--keep-finished", "1s")
+    with Command("run", *flags(world, world.job(ALWAYS)), *more) as agent:
+        agent.await_event("plugin.complete", 60)
+        may_grow(agent, False)
+        wait_until(lambda: len(made) >= 3, 60)
+        wait_until(lambda: not world.pods(), 60)
+        assert agent.events("state.unavailable")
+        agent.end(signal.SIGKILL)
+    before = len(made)
+    with Command("run", *flags(world, world.job(ALWAYS)), *more) as agent:
+        wait_until(lambda: len(made) >= before + 2, 60)
+        assert agent.end() == 0
+    assert len(made) == len(set(made))
+
+
+def test_what_a_full_disk_did_not_take_was_told_before_the_kill(world: World) -> None:
+    """The broker is slow and the agent is killed the moment that it acts: every event of what it did has arrived."""
+    witness = Subscriber(world.broker.port)
+    created: list[str] = []
+
+    def notice(resource: Any, change: Any) -> None:
+        if resource.kind == "Pod" and change.type == "ADDED":
+            created.append(change.now.obj["metadata"]["labels"]["edgesched.io/run"])
+
+    world.cluster.store.listen(notice)
+    with Late(world.broker.port, 0.3) as wire:
+        words = [f"mqtt://127.0.0.1:{wire.port}" if word.startswith("mqtt:") else word for word in flags(world)]
+        words.append(f"--job={world.job(TWENTY)}")
+        logged: list[tuple[str, str]] = []
+        names = ("plugin.queued", "plugin.scheduled", "plugin.running", "plugin.complete")
+        for last in ("plugin.queued", "plugin.complete"):
+            with Command("run", *words) as agent:
+                agent.await_event("plugin.complete", 60)
+                may_grow(agent, False)
+                agent.await_event("state.unavailable", 60)
+                await_another(agent, last)
+                agent.end(signal.SIGKILL)
+                logged += [(name, each["run"]) for name in names for each in agent.events(name)]
+        told = {(topic.removeprefix(PREFIX).replace("/", "."), run) for topic, run in witness.runs}
+        assert [each for each in logged if each not in told] == []
+        assert [run for run in created if ("plugin.queued", run) not in told] == []
+    witness.close()
+
+
+def await_another(agent: Command, event: str) -> None:
+    """Wait for one more log line of that name."""
+    before = len(agent.events(event))
+    wait_until(lambda: len(agent.events(event)) > before, 60)
+
+
+class Late:
+    """A wire to the broker on which every byte of the agent takes its time."""
+
+    def __init__(self, port: int, delay_s: float) -> None:
+        self._far = ("127.0.0.1", port)
+        self._delay_s = delay_s
+        self._stop = threading.Event()
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port: int = self._listener.getsockname()[1]
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self._listener.close()
+
+    def _accept(self) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                near, _ = self._listener.accept()
+                far = socket.create_connection(self._far)
+                for source, sink, delay_s in ((near, far, self._delay_s), (far, near, 0.0)):
+                    threading.Thread(target=self._pump, args=(source, sink, delay_s), daemon=True).start()
+
+    def _pump(self, source: socket.socket, sink: socket.socket, delay_s: float) -> None:
+        with contextlib.suppress(OSError):
+            while data := source.recv(65_536):
+                self._stop.wait(delay_s)
+                sink.sendall(data)
+        with contextlib.suppress(OSError):
+            sink.shutdown(socket.SHUT_RDWR)
 
 
 def creations(world: World) -> list[str]:

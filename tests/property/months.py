@@ -99,11 +99,13 @@ class Month:
         self.folder = folder
         self.sensors = random.Random(7)
         self.launched = 0
+        self.file: StateFile | None = None
         self.store: Store | None = None
         if folder is not None:
-            file = StateFile(StateDir(folder).path / FILE, notice=Notices(), now_ns=lambda: self.world.now.ts_ns)
-            file.open()
-            self.store = Store(file, Recorder(), notice=Notices())
+            folder.mkdir()
+            self.file = StateFile(folder / FILE, notice=Notices(), now_ns=lambda: self.world.now.ts_ns)
+            self.file.open()
+            self.store = Store(self.file, Recorder(), notice=Notices())
             self.world.commit = self._commit
 
     def _commit(self, event: Event, effects: list[Any]) -> None:
@@ -137,12 +139,20 @@ class Month:
             for heard in (world.told, world.launched, world.said):
                 heard.clear()
 
-    def copy(self, folder: Path) -> None:
-        """Copy the state directory as it is on the disk."""
+    def fork(self, folder: Path, fork: Callable[[], bool]) -> bool:
+        """Copy the state directory and fork; no database is open meanwhile. True in the child."""
         assert self.store is not None
+        assert self.file is not None
         assert self.folder is not None
         self.store.flush()
+        assert self.store.available
+        self.file.close()
         shutil.copytree(self.folder, folder)
+        if fork():
+            self.store = None
+            return True
+        self.file.open()
+        return False
 
     def reopen(self, folder: Path) -> None:
         """Stop, and go on from a copy of the state directory."""
@@ -161,14 +171,14 @@ class Month:
         assert not notices.named("state.corrupt")
         durable.store.close()
         durable.folder.close()
-        self.store = None
         told = len(world.told)
         world.start(durable.state, durable.owed)
         # at the moment of the restart nothing new is said but the line of the restart, and the state is what it was
         (line,) = [text for _, text in world.told[told:]]
         assert line.startswith("report Report(event='pods.adopted'"), line
         del world.told[told:]
-        assert as_text(Recorder().changes(world.state)) == before
+        after = as_text(Recorder().changes(world.state))
+        assert after == before, sorted(set(after) ^ set(before))
 
 
 class Children:
@@ -241,8 +251,7 @@ def compare(days: int, moments: list[float], folder: Path) -> tuple[list[int], i
         nonlocal cuts, is_child, file
         cuts += 1
         copy = folder / f"cut{cuts}"
-        month.copy(copy)
-        is_child = children.fork(cuts)
+        is_child = month.fork(copy, lambda: children.fork(cuts))
         if is_child:
             file = path.open("rb")
             month.reopen(copy)

@@ -70,6 +70,7 @@ def _remember(turn: Turn, rule: RuleState, verdict: Any) -> None:
     if verdict.value is True:
         if rule.true_since is None:
             rule.true_since = turn.now
+            turn.state.turns += rule.hold_s > 0
     else:
         if rule.hold_s:
             turn.state.turns += rule.true_since is not None
@@ -193,7 +194,8 @@ def _create_run(turn: Turn, plugin: PluginState, rules: Sequence[RuleState], slo
     for rule in rules:
         rule.fired += 1
     if not slots:
-        key = f"{state.settings.vsn}/{job_id}/{name}/{state.settings.epoch}#{state.run_counter + 1}"
+        # two lives may count alike when the first could not write what it did: the key says which one it was
+        key = f"{state.settings.vsn}/{job_id}/{name}/{state.settings.life}#{state.run_counter + 1}"
         enqueue(turn, plugin, cause, key, run_names(name, key), ())
         return
     newest, prepared = _newest(slots), cause.prepared

@@ -13,9 +13,10 @@ class PlanSettings:
     """Settings of the planner.
 
     `vsn`: the node whose sub-goals are ours. `epoch`: distinguishes the runs of this state from those of an earlier,
-    lost one; `start` distinguishes the messages of this process from those of an earlier one whose end was not
-    written down. `grace_s`: how long a cron slot stays open. `min_gap_s`: between the end of a plugin's run and its
-    next launch. `keep_finished_s` and `keep_finished_pods`: how long, and how many, ended pods stay for their logs.
+    lost one; `start` distinguishes the messages of this process, and the runs that no slot names, from those of an
+    earlier one whose end was not written down. `grace_s`: how long a cron slot stays open. `min_gap_s`: between the end
+    of a run and the next launch. `keep_finished_s` and `keep_finished_pods`: how long, and how many, ended pods
+    stay for their logs.
     `image_wait_s`: patience with image pull and container configuration errors. `unschedulable_s`: patience with a pod
     that no node takes. `hold_missing_s`: how long a job lacking in the first list after a reconnect is kept.
     `backoff_min_s`, `backoff_max_s`: pause of a level-true rule after failures. `breaker_after`: consecutive failures
@@ -45,3 +46,8 @@ class PlanSettings:
     delete_grace_s: int = 30
     publish_every_s: float = 600.0
     log_lines: int = 3
+
+    @property
+    def life(self) -> str:
+        """What no other process of this node has."""
+        return f"{self.epoch}.{self.start}" if self.start else self.epoch

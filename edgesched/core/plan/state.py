@@ -239,8 +239,8 @@ class NodeState:
 
     `told`: ids and numbers of the latest runs whose end has been told and that were forgotten. `fresh_story`: lines
     that no store has been told of yet, with their plugin and number. `turns`: how often a rule that acts on an edge
-    became false, or a hold was broken: what must be written down although nothing is done about it. `evaluations`: of
-    rules, so far.
+    became false, or a hold began or was broken: what must be written down although nothing is done about it.
+    `evaluations`: of rules, so far.
     """
 
     settings: PlanSettings
@@ -274,8 +274,7 @@ class NodeState:
     _id_prefix: str = field(init=False)
 
     def __post_init__(self) -> None:
-        start = self.settings.start
-        self._id_prefix = f"{self.settings.epoch}{'.' if start else ''}{start}-"
+        self._id_prefix = f"{self.settings.life}-"
 
     def next_effect_id(self) -> str:
         """Number an effect."""

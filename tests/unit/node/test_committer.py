@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from edgesched.core.plan.effects import Effect, LaunchPod, SetState
 from edgesched.core.plan.events import Measured
 from edgesched.core.plan.records import Record, Recorder
 from edgesched.errors import BrokerUnavailableError
-from edgesched.node.committer import Committer
+from edgesched.node.committer import TELL_S, Committer
 from edgesched.node.storedoutbox import Sender, StoredOutbox
 from tests.unit.node.fakes import ManualClock, Notices
 from tests.unit.plan.driver import Driver, goal
@@ -41,15 +42,17 @@ class SlowFile(StateFile):
 
 
 class Reader:
-    """An `EventPublisher` that keeps the ids it is sent; away while `away` is set."""
+    """An `EventPublisher` that keeps the ids it is sent, after `delay_s`; away while `away` is set."""
 
     def __init__(self) -> None:
         self.ids: list[str] = []
         self.away = False
+        self.delay_s = 0.0
 
     def publish(self, messages: list[Message]) -> None:
         if self.away:
             raise BrokerUnavailableError("away")
+        threading.Event().wait(self.delay_s)
         self.ids += [message.message_id for message in messages]
 
 
@@ -75,6 +78,7 @@ class Shell:
             is_synchronised=lambda: False,
         )
         self.committer.tend = self.outbox.tend
+        self.committer.send_now = self.outbox.send_now
         self.node = Driver()
         self.stop = threading.Event()
         self.threads = [
@@ -169,6 +173,16 @@ def test_the_fall_of_an_edge_is_written(shell: Shell) -> None:
         assert rule["known"] is known
 
 
+def test_the_beginning_and_the_end_of_a_hold_are_written(shell: Shell) -> None:
+    """Without it a restart would begin it anew, or take it for unbroken."""
+    shell.take(shell.node.start(goal("schedule(p, hold=20m): last(v('env.t')) > 30")))
+    for at, value, since in ((1.0, 31, True), (2.0, 32, True), (3.0, 10, False)):
+        shell.node.at = at
+        shell.take(shell.node.measure("env.t", value), quiet=True)
+        (rule,) = (value for (kind, _), value in shell.stored().items() if kind == "rule")
+        assert (rule["true_since"] is not None) is since
+
+
 def test_messages_are_sent_in_order_and_leave_the_store(shell: Shell) -> None:
     """Every event arrives once and in order; afterwards the table is empty."""
     shell.take(shell.node.start(goal(CRON)))
@@ -229,6 +243,69 @@ def test_a_slow_disk_delays_one_batch_and_no_more(tmp_path: Path) -> None:
     assert shell.stored()["node", "node"]["run_counter"] == 2
     sent = numbers(shell.reader.ids)
     assert sent == list(range(1, len(sent) + 1))
+
+
+def test_what_cannot_be_written_is_told_before_it_is_acted_on(shell: Shell) -> None:
+    """A kill right after `commit` loses no event, though none is on the disk: the slow broker has them all."""
+    node = shell.node
+    shell.take(node.start(goal(CRON)))
+    wait_until(lambda: not shell.outbox.waiting)
+    shell.fill_disk(shell.pages())
+    shell.reader.delay_s = 0.1
+    for minute in range(1, 40):
+        for run in [run for run in node.orders if run in node.state.runs and node.state.runs[run].is_active]:
+            shell.take(node.created(run))
+            shell.take(node.ends(run))
+        shell.take(node.advance(minute * 60.0))
+        if not shell.committer.available:
+            assert numbers(shell.reader.ids) == list(range(1, node.state.effect_counter + 1))
+    assert not shell.committer.available
+    # a broker that is away, too, is not waited for
+    shell.reader.away = True
+    (run,) = [run for run in node.orders if run in node.state.runs and node.state.runs[run].is_active]
+    shell.take(node.created(run))
+    wait_until(lambda: shell.outbox.failures)
+    began_s = time.monotonic()
+    shell.take(node.ends(run))
+    assert time.monotonic() - began_s < TELL_S
+    shell.reader.away = False
+    shell.fill_disk()
+
+
+def test_a_disk_that_hangs_keeps_no_event_back(tmp_path: Path) -> None:
+    """Another process holds the file for seconds: commits hang, events go out meanwhile, and in order."""
+    shell = Shell(tmp_path, patience_s=0.2)
+    shell.take(shell.node.start(goal(CRON)))
+    wait_until(lambda: not shell.outbox.waiting)
+    other = sqlite3.connect(shell.path, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    (run,) = shell.node.orders
+    shell.take(shell.node.created(run))
+    assert not shell.committer.available
+    shell.take(shell.node.ends(run))
+    wait_until(lambda: numbers(shell.reader.ids)[-1] == shell.node.state.effect_counter, 4)
+    other.execute("ROLLBACK")
+    other.close()
+    wait_until(lambda: shell.committer.available, 20)
+    shell.close()
+    assert numbers(shell.reader.ids) == list(range(1, shell.node.state.effect_counter + 1))
+
+
+def test_a_confirmation_is_not_worth_a_write_of_its_own(shell: Shell) -> None:
+    """It rides on the next commit, and is written at the stop."""
+    shell.take(shell.node.start(goal(CRON)))
+    wait_until(lambda: not shell.outbox.waiting)
+    before = shell.store.commits
+    shell.committer.nudge()
+    wait_until(lambda: shell.committer._write(tidy=False) is None)
+    assert shell.store.commits == before
+    assert shell.store.waiting()[0] > 0
+    (run,) = shell.node.orders
+    shell.take(shell.node.created(run))
+    assert shell.store.commits == before + 1
+    wait_until(lambda: not shell.outbox.waiting)
+    shell.committer.flush()
+    assert shell.store.waiting()[0] == 0
 
 
 def test_a_file_that_is_damaged_while_running_is_begun_anew(shell: Shell) -> None:

@@ -139,7 +139,7 @@ def test_the_newest_time_is_known(node: Driver) -> None:
     assert newest_known_ns(Recorder().changes(node.state)) == START_NS
 
 
-def test_a_rule_that_became_false_or_broke_its_hold_is_to_be_written(node: Driver) -> None:
+def test_a_rule_that_became_false_and_a_hold_that_begins_or_breaks_are_to_be_written(node: Driver) -> None:
     """An edge must not be lost because the fall before it was not written; other measurements are not counted."""
     node.start(
         goal(
@@ -153,11 +153,11 @@ def test_a_rule_that_became_false_or_broke_its_hold_is_to_be_written(node: Drive
     assert node.state.turns == 0
     node.at = 2.0
     node.measure("env.t", 31)
-    assert node.state.turns == 0
+    assert node.state.turns == 1  # the hold begins
     node.at = 3.0
     node.measure("env.t", 10)
-    assert node.state.turns == 1  # the hold; 31 is still in the window of the others
+    assert node.state.turns == 2  # the hold breaks; 31 is still in the window of the others
     node.advance(120.0)
-    assert node.state.turns == 2
+    assert node.state.turns == 3
     node.measure("env.t", 10)
-    assert node.state.turns == 2
+    assert node.state.turns == 3
