@@ -19,7 +19,8 @@ from edgesched.node.config import load_config
 ROOT = Path(__file__).resolve().parents[2]
 DEPLOY = ROOT / "deploy" / "kubernetes"
 KUBECTL = Path(sys.executable).with_name("kubectl")
-BUILDS = ("rbac", "base", "overlays/k3s", "overlays/test-node", "overlays/cloud")
+AGENTS = ("base", "overlays/k3s", "overlays/k3s-daemonset", "overlays/test-node")
+BUILDS = ("rbac", *AGENTS, "overlays/cloud")
 Json = dict[str, Any]
 
 
@@ -38,7 +39,8 @@ def of_kind(name: str, kind: str) -> list[Json]:
 
 def pods(name: str) -> list[Json]:
     """The pod specifications in a build."""
-    return [each["spec"]["template"]["spec"] for kind in ("Deployment", "StatefulSet") for each in of_kind(name, kind)]
+    kinds = ("Deployment", "DaemonSet", "StatefulSet")
+    return [each["spec"]["template"]["spec"] for kind in kinds for each in of_kind(name, kind)]
 
 
 @pytest.fixture
@@ -74,7 +76,7 @@ def test_secret_templates_are_valid_and_not_applied(name: str) -> None:
     assert all(of_kind(each, "Secret") == [] for each in BUILDS)
 
 
-@pytest.mark.parametrize("name", ["base", "overlays/k3s", "overlays/test-node", "overlays/cloud"])
+@pytest.mark.parametrize("name", [*AGENTS, "overlays/cloud"])
 def test_pods_have_no_rights_on_the_machine(name: str) -> None:
     """Not root, nothing to escalate, a root file system that cannot be written, bounded memory, probes."""
     for pod in pods(name):
@@ -92,7 +94,7 @@ def test_pods_have_no_rights_on_the_machine(name: str) -> None:
             assert not container["image"].endswith(":latest")
 
 
-@pytest.mark.parametrize("name", ["base", "overlays/k3s", "overlays/test-node", "overlays/cloud"])
+@pytest.mark.parametrize("name", [*AGENTS, "overlays/cloud"])
 def test_pods_find_what_they_mount(name: str) -> None:
     """Every claim and ConfigMap that a pod mounts is in the same build, and no volume is of two kinds."""
     claims = {each["metadata"]["name"] for each in of_kind(name, "PersistentVolumeClaim")}
@@ -101,6 +103,21 @@ def test_pods_find_what_they_mount(name: str) -> None:
         assert len(volume) == 2, volume
         assert volume.get("persistentVolumeClaim", {}).get("claimName", "") in {"", *claims}
         assert volume.get("configMap", {}).get("name", "") in {"", *maps}
+
+
+def test_one_agent_or_one_a_machine() -> None:
+    """A Deployment of one that is recreated; or a DaemonSet, on the same machines and with no claim to share."""
+    (deployment,) = of_kind("overlays/k3s", "Deployment")
+    assert (deployment["spec"]["replicas"], deployment["spec"]["strategy"]) == (1, {"type": "Recreate"})
+    assert of_kind("overlays/k3s-daemonset", "Deployment") == []
+    assert of_kind("overlays/k3s-daemonset", "PersistentVolumeClaim") == []
+    (daemons,) = of_kind("overlays/k3s-daemonset", "DaemonSet")
+    (here,), (there,) = pods("overlays/k3s"), pods("overlays/k3s-daemonset")
+    for key in here.keys() - {"volumes"}:
+        assert here[key] == there[key], key
+    assert here["nodeSelector"] == {"node-role.kubernetes.io/control-plane": "true"}
+    # those that wait for the Lease are never ready: an update that waited for them would not end
+    assert daemons["spec"]["updateStrategy"]["rollingUpdate"]["maxUnavailable"] == "100%"
 
 
 def test_only_the_test_node_uses_the_host_network() -> None:
@@ -125,7 +142,7 @@ def test_the_agent_holds_no_right_on_secrets() -> None:
 
 def test_the_settings_are_known() -> None:
     """Every variable that the overlays set is one that the agent reads, so a typing error cannot hide."""
-    for name in ("base", "overlays/k3s", "overlays/test-node"):
+    for name in AGENTS:
         (settings,) = [each["data"] for each in of_kind(name, "ConfigMap") if "EDGESCHED_IN_CLUSTER" in each["data"]]
         variables = {key: value for key, value in settings.items() if key != "EDGESCHED_CONFIG"}
         config = load_config([], variables)
