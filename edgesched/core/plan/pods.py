@@ -241,7 +241,10 @@ def _vanish(turn: Turn, run: Run) -> None:
         if run.ending == DURATION_REACHED:
             complete(turn, run, reason=DURATION_REACHED)
         else:
-            fail(turn, run, run.ending or DELETED_OUTSIDE)
+            # a pod that was deleted because its node is lost says so
+            lost = run.pod if run.pod is not None and not run.ending else None
+            reason, message = (lost.reason, lost.message) if lost is not None else ("", "")
+            fail(turn, run, run.ending or reason or DELETED_OUTSIDE, message=message)
     elif run.awaits_log:
         tell_failure(turn, run)
     forget(turn, run)

@@ -133,6 +133,24 @@ def test_a_pod_deleted_from_outside_is_a_failure_with_that_reason(node: Driver, 
     assert payload(node.vanishes(run), "plugin.failed")["reason"] == "plugin deleted from external"
 
 
+def test_a_pod_that_is_deleted_because_its_node_is_lost(node: Driver, run: str) -> None:
+    """The node controller's reason and message are told, not an unknown hand."""
+    node.runs(run)
+    told = "Node thor which was running pod p is unresponsive"
+    lost = node.pod(run, "Running", deleting=True, reason="NodeLost", message=told)
+    assert "plugin.failed" not in events(node.send(PodObserved(lost)))
+    failed = payload(node.send(PodObserved(lost, gone=True)), "plugin.failed")
+    assert (failed["reason"], failed["message"]) == ("NodeLost", told)
+
+
+def test_an_evicted_pod(node: Driver, run: str) -> None:
+    """The kubelet's words are told."""
+    node.runs(run)
+    told = "The node was low on resource: memory."
+    failed = payload(node.send(PodObserved(node.pod(run, "Failed", reason="Evicted", message=told))), "plugin.failed")
+    assert (failed["reason"], failed["message"]) == ("Evicted", told)
+
+
 def test_a_plugin_that_ends_because_somebody_deletes_its_pod(node: Driver, run: str) -> None:
     """Whatever code it ends with, the deletion is the reason; ending well is completed."""
     node.runs(run)
