@@ -10,12 +10,12 @@ publish, by a closed socket or a missing confirmation), so an idle publisher cos
 
 from __future__ import annotations
 
-import time
 from collections import Counter
 from typing import Any, Final
 
 from edgesched.adapters.amqp.link import AmqpLink
 from edgesched.adapters.amqp.settings import AmqpSettings
+from edgesched.adapters.confirmations import await_confirmations
 from edgesched.core.messages import encode_message
 from edgesched.core.model import Message
 from edgesched.errors import BrokerUnavailableError, InputError
@@ -103,23 +103,9 @@ class AmqpPublisher:
             self._sent += 1
             self._waiting.add(self._sent)
         self.counters["published"] += len(encoded)
-        self._await_confirmations(link, len(encoded))
-
-    def _await_confirmations(self, link: AmqpLink, count: int) -> None:
-        deadline = time.monotonic() + self._settings.timeout_s
-        while self._waiting:
-            waiting = len(self._waiting)
-            left_s = deadline - time.monotonic()
-            if left_s <= 0:
-                raise BrokerUnavailableError(
-                    f"{self._settings.broker} did not confirm {waiting} of {count} messages within "
-                    f"{self._settings.timeout_s:g} s"
-                )
-            link.serve(left_s)
-            if self._failure:
-                raise BrokerUnavailableError(f"{self._settings.broker} refused an event: {self._failure}")
-            if len(self._waiting) < waiting:
-                deadline = time.monotonic() + self._settings.timeout_s
+        await_confirmations(
+            link, self._waiting, lambda: self._failure, broker=settings.broker, timeout_s=settings.timeout_s
+        )
 
     def _on_confirm(self, frame: Any) -> None:
         """Note an Ack or Nack; `multiple` covers every tag up to it."""

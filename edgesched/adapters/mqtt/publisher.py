@@ -10,10 +10,10 @@ publish, by a closed socket or a missing confirmation), so an idle publisher cos
 
 from __future__ import annotations
 
-import time
 from collections import Counter
 from typing import Any
 
+from edgesched.adapters.confirmations import await_confirmations
 from edgesched.adapters.mqtt.link import Link
 from edgesched.adapters.mqtt.settings import MqttSettings
 from edgesched.core.messages import encode_message, is_name, topic_of
@@ -98,20 +98,10 @@ class MqttPublisher:
             info = link.client.publish(topic, payload, qos=1)
             self._unconfirmed[info.mid] = topic
         self.counters["published"] += len(packets)
-        deadline = time.monotonic() + self._settings.timeout_s
-        while self._unconfirmed:
-            waiting = len(self._unconfirmed)
-            left_s = deadline - time.monotonic()
-            if left_s <= 0:
-                raise BrokerUnavailableError(
-                    f"{self._settings.broker} did not confirm {waiting} of {len(packets)} messages within "
-                    f"{self._settings.timeout_s:g} s"
-                )
-            link.serve(left_s)
-            if self._failure:
-                raise BrokerUnavailableError(f"{self._settings.broker} refused an event: {self._failure}")
-            if len(self._unconfirmed) < waiting:
-                deadline = time.monotonic() + self._settings.timeout_s
+        settings = self._settings
+        await_confirmations(
+            link, self._unconfirmed, lambda: self._failure, broker=settings.broker, timeout_s=settings.timeout_s
+        )
 
     def _on_publish(self, _client: Any, _userdata: Any, mid: int, reason: Any, _properties: Any) -> None:
         topic = self._unconfirmed.pop(mid, None)
