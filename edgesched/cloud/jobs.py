@@ -26,6 +26,14 @@ PRIVATE_SPEC_KEYS: Final = ("env", "args")
 OVERTIME_NS: Final = DAY_NS
 """How long after its WallClock a job may stay without the reports of its nodes."""
 
+# made once: SQLAlchemy takes longer to build a statement than SQLite to run it
+_SELECT_JOB: Final = sa.select(schema.jobs).where(schema.jobs.c.id == sa.bindparam("job_id"))
+_INSERT_JOB: Final = schema.jobs.insert()
+_UPDATE_JOB: Final = schema.jobs.update().where(schema.jobs.c.id == sa.bindparam("job_id"))
+_INSERT_GOAL_ID: Final = schema.goal_ids.insert()
+_INSERT_NODES: Final = schema.job_nodes.insert()
+_DELETE_NODES: Final = schema.job_nodes.delete().where(schema.job_nodes.c.job_id == sa.bindparam("of_job"))
+
 
 @dataclass(frozen=True, slots=True)
 class JobRecord:
@@ -124,7 +132,7 @@ def _plugin_answer(plugin: dict[str, Any], goal_id: str | None, *, private: bool
 
 def load(connection: Connection, job_id: int) -> JobRecord:
     """Return a job. Raises ApiError 404."""
-    row = connection.execute(sa.select(schema.jobs).where(schema.jobs.c.id == job_id)).one_or_none()
+    row = connection.execute(_SELECT_JOB, {"job_id": job_id}).one_or_none()
     if row is None:
         raise unknown_job(str(job_id))
     return _record(row)
@@ -174,7 +182,7 @@ def create(connection: Connection, owner: str, job: Job, source: str, now_ns: in
         "revision": 1,
         **_columns(standing),
     }
-    inserted = connection.execute(schema.jobs.insert().values(values)).inserted_primary_key
+    inserted = connection.execute(_INSERT_JOB, values).inserted_primary_key
     assert inserted is not None
     return int(inserted[0])
 
@@ -240,13 +248,13 @@ def _bring_in_force(
     _update(
         connection, record, standing, goal=json.dumps(goal), goal_id=submission.goal_id, document=json.dumps(document)
     )
-    connection.execute(schema.goal_ids.insert().values(goal_id=submission.goal_id, job_id=record.id))
+    connection.execute(_INSERT_GOAL_ID, {"goal_id": submission.goal_id, "job_id": record.id})
     _forget_nodes(connection, record.id)
     rows = [
         {"job_id": record.id, "vsn": node, "goal_id": submission.goal_id, "state": "waiting", "note": ""}
         for node in submission.nodes
     ]
-    connection.execute(schema.job_nodes.insert(), rows)
+    connection.execute(_INSERT_NODES, rows)
     return goal
 
 
@@ -295,8 +303,7 @@ def complete_overdue(connection: Connection, now_ns: int) -> list[int]:
 
 
 def _update(connection: Connection, record: JobRecord, standing: Standing, **columns: Any) -> None:
-    values = {**columns, **_columns(standing)}
-    connection.execute(schema.jobs.update().where(schema.jobs.c.id == record.id).values(values))
+    connection.execute(_UPDATE_JOB, {"job_id": record.id, **columns, **_columns(standing)})
 
 
 def _columns(standing: Standing) -> dict[str, Any]:
@@ -310,7 +317,7 @@ def _columns(standing: Standing) -> dict[str, Any]:
 
 
 def _forget_nodes(connection: Connection, job_id: int) -> None:
-    connection.execute(schema.job_nodes.delete().where(schema.job_nodes.c.job_id == job_id))
+    connection.execute(_DELETE_NODES, {"of_job": job_id})
 
 
 def _limit_s(job: Job) -> int | None:
