@@ -88,6 +88,21 @@ test-node: $(VENV)/.dev ## tests on a real node with kubelet and containerd; roo
 	@tools/k8s/build.sh kube-apiserver kube-controller-manager kube-scheduler kubelet
 	@$(PY) -m pytest -q -m node --timeout=1200 $(ARGS)
 
+NODE_DIR := /tmp/edgesched-node
+.PHONY: node node-down
+
+node: $(VENV)/.dev ## a real node on this machine, with the agent's image in it, to try things out; root; see README
+	@tools/apt.sh etcd-server openssl curl containerd runc containernetworking-plugins iproute2 busybox-static catatonit
+	@tools/k8s/build.sh kube-apiserver kube-controller-manager kube-scheduler kubelet
+	@tools/image.sh
+	@mkdir -p build/images && $(PY) tools/k8s/images.py build/images
+	@API_PORT=6443 IMAGES="build/edgesched.tar $$(echo build/images/*.tar)" tools/k8s/cluster.sh up node $(NODE_DIR)
+	@chmod a+r $(NODE_DIR)/kubeconfig
+	@echo "export KUBECONFIG=$(NODE_DIR)/kubeconfig PATH=$(CURDIR)/$(BIN):\$$PATH"
+
+node-down: ## take that node away
+	@tools/k8s/cluster.sh down $(NODE_DIR)
+
 test-browser: $(VENV)/.dev tests/browser/node_modules ## tests of the pages: a headless Chromium, a validator, an accessibility checker
 	@tools/apt.sh chromium
 	@$(PY) -m pytest -q tests/browser $(ARGS)

@@ -36,14 +36,27 @@ def _anchors(path: Path) -> set[str]:
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
-@pytest.mark.parametrize("name", ["operators.md", "security.md", "architecture.md", "kubernetes.md"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "README.md",
+        "CONTRIBUTING.md",
+        "docs/operators.md",
+        "docs/durability.md",
+        "docs/security.md",
+        "docs/architecture.md",
+        "docs/kubernetes.md",
+        "docs/test-clusters.md",
+        "examples/README.md",
+    ],
+)
 def test_commands_and_targets_exist(name: str) -> None:
     """Every `edgesched COMMAND`, `make TARGET` and path of the repository that a page names is there."""
-    text = (ROOT / "docs" / name).read_text()
+    text = (ROOT / name).read_text()
     makefile = (ROOT / "Makefile").read_text()
     for word in re.findall(r"(?:^ +|`|-- )(?:sudo )?edgesched ([a-z]+)\b", text, re.MULTILINE):
         assert word in COMMANDS, word
-    for target in re.findall(r"`(?:sudo )?make ([a-z-]+)", text):
+    for target in re.findall(r"(?:^ +(?:\$ )?|`)(?:sudo )?make ([a-z-]+)", text, re.MULTILINE):
         assert re.search(rf"^{target}:", makefile, re.MULTILINE), target
     for path in re.findall(r"\b((?:deploy|tools|tests)/[\w./-]+\w)", text):
         assert (ROOT / path).exists(), path
