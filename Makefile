@@ -97,7 +97,7 @@ node: $(VENV)/.dev ## a real node on this machine, with the agent's image in it,
 	@tools/image.sh
 	@mkdir -p build/images && $(PY) tools/k8s/images.py build/images
 	@API_PORT=6443 IMAGES="build/edgesched.tar $$(echo build/images/*.tar)" tools/k8s/cluster.sh up node $(NODE_DIR)
-	@chmod a+r $(NODE_DIR)/kubeconfig
+	@[ -z "$$SUDO_UID" ] || chown "$$SUDO_UID" $(NODE_DIR)/kubeconfig
 	@echo "export KUBECONFIG=$(NODE_DIR)/kubeconfig PATH=$(CURDIR)/$(BIN):\$$PATH"
 
 node-down: ## take that node away
