@@ -39,7 +39,7 @@ test: $(VENV)/.dev ## lint, types, layers and all tests that need no root
 	@$(MAKE) --no-print-directory lint type layers unit
 
 unit:
-	@$(PY) -m pytest -q -n 4 --dist loadfile -m "not apiserver and not node and not rabbitmq and not postgresql and not slow" $(ARGS)
+	@$(PY) -m pytest -q -n 4 --dist loadfile -m "not apiserver and not node and not rabbitmq and not postgresql and not systemd and not slow" $(ARGS)
 
 test-amqp: $(VENV)/.dev ## the adapters against a real RabbitMQ
 	@tools/apt.sh rabbitmq-server
@@ -102,6 +102,10 @@ node: $(VENV)/.dev ## a real node on this machine, with the agent's image in it,
 
 node-down: ## take that node away
 	@tools/k8s/cluster.sh down $(NODE_DIR)
+
+test-systemd: $(VENV)/.dev ## the service under a real systemd, on a bare Debian in a container; root
+	@tools/apt.sh debootstrap debian-archive-keyring systemd-container
+	@$(PY) -m pytest -q -m systemd $(ARGS)
 
 test-browser: $(VENV)/.dev tests/browser/node_modules ## tests of the pages: a headless Chromium, a validator, an accessibility checker
 	@tools/apt.sh chromium
