@@ -143,10 +143,15 @@ docs-metrics: $(VENV)/.dev ## bring docs/metrics.md up to date with the code
 image: $(VENV)/.dev ## the container image without a registry and what it holds: build/edgesched.tar, .cdx.json (root)
 	@tools/image.sh
 
-.PHONY: crash
-crash: $(VENV)/.dev ## kill the agent at random moments and judge the records (COUNT=20 SEED=2)
+.PHONY: crash property-long
+crash: $(VENV)/.dev ## kill the agent at random moments and judge the records (COUNT=20 SEED=2, REAL=1: on a real API server)
+	@tools/apt.sh mosquitto $(if $(REAL),etcd-server openssl curl)
+	@$(if $(REAL),tools/k8s/build.sh kube-apiserver)
+	@$(PY) -u -m tools.crash --count $(or $(COUNT),1000) --seed $(or $(SEED),1) $(if $(REAL),--real "$$(mktemp -d)")
+
+property-long: $(VENV)/.dev ## what takes long: a month stopped at 100 moments, 10,000 histories, 2 min without a link
 	@tools/apt.sh mosquitto
-	@$(PY) -u -m tools.crash --count $(or $(COUNT),1000) --seed $(or $(SEED),1)
+	@$(PY) -m pytest -q -n 2 --dist load -m slow tests/property tests/crash tests/e2e/test_durable.py $(ARGS)
 
 .PHONY: bench-node
 bench-node: $(VENV)/.dev ## the reference's loads on a real node, beside its figures (root; 25 min, SHORT=1: 10 min)

@@ -2,9 +2,10 @@
 
 Twelve cron plugins with four slots a minute each, one of which fails and is retried, plugins and publications on
 measurements, an embedded cluster that loses requests and replies and cuts watches, a wire to the broker that breaks.
-The agent is killed with SIGKILL after a random time, mostly short, and started again, mostly at once. After the series
-the agent is left alone until it has caught up, its job is taken away, and `tools.crash_check` compares what the cluster
-and the broker's witness have recorded with the promises. `--real DIRECTORY` does the same on a real API server.
+The agent is killed with SIGKILL after a random time, mostly short and in most lives counted from its first pod, and
+started again, mostly at once. After the series the agent is left alone until it has caught up, its job is taken away,
+and `tools.crash_check` compares what the cluster and the broker's witness have recorded with the promises.
+`--real DIRECTORY` does the same on a real API server.
 `--storm`: a hundred cron plugins instead of twelve, twenty of them due together every three seconds, so that each kill
 falls into launches.
 
@@ -209,7 +210,7 @@ class Series:
         born_s, pods = time.monotonic(), len(self.cluster.created)
         life_s = chance.choice([chance.uniform(0.0, 0.4), chance.uniform(0.3, 1.5), chance.expovariate(0.7)])
         pause = threading.Event()
-        if self.storm and chance.random() < 0.9:
+        if chance.random() < (0.9 if self.storm else 0.6):
             # the moment is counted from the first pod on, however long a start takes on this machine
             self._wait(lambda: len(self.cluster.created) > pods or not lives(pid), 20, may_fail=True)
             born_s = time.monotonic()

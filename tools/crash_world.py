@@ -206,11 +206,14 @@ def make_broker() -> EmbeddedBroker:
 def _serve(log: str) -> int:
     """Load everything, then fork an agent for every line of arguments."""
     import edgesched.adapters.kube
-    import edgesched.adapters.mqtt
-    import edgesched.node.durable
-    import edgesched.node.main  # noqa: F401
+    import edgesched.node.durable  # noqa: F401
     from edgesched.cli.main import main
+    from edgesched.node.config import load_config
+    from edgesched.node.main import build
 
+    # an agent that is made loads what it needs; nothing is started
+    made = ["-nodename", "W0", "--kube-server", "http://127.0.0.1:1", "--mqtt-uri", "mqtt://127.0.0.1:1"]
+    build(load_config([*made, "--job=/nowhere", "--http-listen", "off", "--wes=false"]), notice=lambda *_, **__: None)
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     print("ready", flush=True)
     for line in sys.stdin:
