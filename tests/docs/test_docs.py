@@ -74,3 +74,11 @@ def test_every_example_is_right_and_runs(path: Path, tmp_path: Path, capsys: pyt
     assert len(rules) == len(yaml.safe_load(path.read_text())["scienceRules"])
     assert all(rule["true_s"] + rule["false_s"] + rule["unknown_s"] > 0 for rule in rules)
     assert not [rule for rule in rules if "error" in rule["unknown_reason"]]
+
+
+def test_every_example_and_every_decision_is_listed() -> None:
+    """A newcomer finds them from the page of their folder."""
+    for folder, pattern in (("examples", "*/*.*"), ("docs/adr", "0*.md")):
+        page = (ROOT / folder / "README.md").read_text()
+        for path in (ROOT / folder).glob(pattern):
+            assert f"]({path.relative_to(ROOT / folder).as_posix()})" in page, path.name
