@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import resource
 import socket
@@ -111,18 +112,27 @@ def test_the_cloud_is_away(node: Node) -> None:
         assert "Connection refused" in line["message"]
         assert "the jobs in force go on" in line["hint"]
         node.shows("status", "the cloud is away", "Connection refused", "check the network and --goalstream-url")
-        node.shows("explain sampler", "the node has an alarm: the cloud is away")
+        node.shows(
+            "explain sampler", "the node has an alarm: the cloud is away", "check the network and --goalstream-url"
+        )
 
 
 def test_the_broker_is_away(node: Node) -> None:
     """2. Rules on measurements are unknown, and why."""
     rules = ("schedule(sampler): any(v('env.t') > 3)",)
     with Command("run", *node.flags("--mqtt-uri", f"mqtt://127.0.0.1:{free_port()}", rules=rules)) as agent:
-        assert "--mqtt-uri names it" in line_of(agent, "mqtt.unreachable")["hint"]
+        line = line_of(agent, "mqtt.unreachable")
+        assert "refused" in line["reason"]
+        assert "--mqtt-uri names it" in line["hint"]
         node.shows(
             "status", "measurements AWAY since", "the MQTT broker cannot be reached", "check that the MQTT broker runs"
         )
-        node.shows("explain sampler", "unknown: no data for env.t", "the MQTT broker cannot be reached")
+        node.shows(
+            "explain sampler",
+            "unknown: no data for env.t",
+            "the MQTT broker cannot be reached: ",
+            "check that the MQTT broker runs and that --mqtt-uri names it",
+        )
 
 
 @contextmanager
@@ -138,32 +148,45 @@ def refusing_broker() -> Iterator[int]:
                     connection, _ = listening.accept()
                 except TimeoutError:
                     continue
-                with connection:
+                with connection, contextlib.suppress(OSError):
                     connection.recv(1024)
                     connection.sendall(b"\x20\x02\x00\x05")
 
         thread = threading.Thread(target=serve)
         thread.start()
-        yield listening.getsockname()[1]
-        stop.set()
-        thread.join(10)
+        try:
+            yield listening.getsockname()[1]
+        finally:
+            stop.set()
+            thread.join(10)
 
 
 def test_the_password_is_wrong(node: Node) -> None:
     """3. A refused login is told apart from a broker that is away."""
     with refusing_broker() as port, Command("run", *node.flags("--mqtt-uri", f"mqtt://me@127.0.0.1:{port}")) as agent:
-        assert line_of(agent, "mqtt.login_refused")["level"] == "error"
-        node.shows("status", "the MQTT broker refuses the login", "-> ")
-        node.shows("explain sampler", "the node has an alarm: the MQTT broker refuses the login")
+        remedy = "check the MQTT user, its password and the broker's access list"
+        line = line_of(agent, "mqtt.login_refused")
+        assert line["level"] == "error"
+        assert "refused the password of user 'me'" in line["reason"]
+        assert line["hint"] == remedy
+        node.shows("status", "the MQTT broker refuses the login", line["reason"], f"-> {remedy}")
+        node.shows("explain sampler", "the node has an alarm: the MQTT broker refuses the login", f"-> {remedy}")
 
 
 def test_the_cluster_is_away(node: Node) -> None:
     """4. Nothing can be launched; what the rules say is still shown."""
     node.kube = ["--kube-server", f"http://127.0.0.1:{free_port()}"]
     with Command("run", *node.flags(rules=ALWAYS)) as agent:
-        assert "check the API server" in line_of(agent, "kube.watch.lost")["hint"]
+        line = line_of(agent, "kube.watch.lost")
+        assert "connection refused" in line["error"]
+        assert "check the API server" in line["hint"]
         node.shows("status", "not ready: waits for cluster", "the cluster is away", "kubectl get nodes")
-        node.shows("explain sampler", "the cluster is away", "the cluster must answer with its list of pods")
+        node.shows(
+            "explain sampler",
+            "the cluster is away",
+            "the cluster must answer with its list of pods",
+            "kubectl get nodes",
+        )
 
 
 def test_the_roles_are_missing(node: Node) -> None:
@@ -171,7 +194,9 @@ def test_the_roles_are_missing(node: Node) -> None:
     told = 'pods is forbidden: User "edgesched" cannot list resource "pods"'
     node.cluster.faults.fail(10_000, code=403, match="* /api/v1/namespaces/ses/pods*", message=told)
     with Command("run", *node.flags(rules=ALWAYS)) as agent:
-        assert "kubectl apply -k deploy/kubernetes/rbac" in line_of(agent, "kube.watch.lost")["hint"]
+        line = line_of(agent, "kube.watch.lost")
+        assert "cannot list" in line["error"]
+        assert "kubectl apply -k deploy/kubernetes/rbac" in line["hint"]
         node.shows("status", "the cluster forbids", "cannot list", "kubectl apply -k deploy/kubernetes/rbac")
         node.shows("explain sampler", "the cluster forbids", "kubectl apply -k deploy/kubernetes/rbac")
 
@@ -195,7 +220,13 @@ def test_the_gpu_is_held(node: Node) -> None:
         held, holder = line["plugin"], {"sampler": "counter", "counter": "sampler"}[line["plugin"]]
         assert f"waiting for GPU: held by {holder} of job" in line["reason"]
         node.shows("status", f"held by {holder} of job", "it starts when the holder ends")
-        node.shows(f"explain {held}", f"waiting for GPU: held by {holder} of job", "its waiting run must go first")
+        assert "it starts when the holder ends" in line["hint"]
+        node.shows(
+            f"explain {held}",
+            f"waiting for GPU: held by {holder} of job",
+            "it starts when the holder ends",
+            "its waiting run must go first",
+        )
 
 
 def test_a_rule_is_unknown(node: Node) -> None:
@@ -208,7 +239,12 @@ def test_a_rule_is_unknown(node: Node) -> None:
             "status", "unknown: no data for env.pressure in the last 5m", "check that what it reads is published"
         )
         node.shows(
-            "explain sampler", "is unknown", "no data for env.pressure in the last 5m", "of 5m)", "must become true"
+            "explain sampler",
+            "is unknown",
+            "no data for env.pressure in the last 5m",
+            "of 5m)",
+            "must become true",
+            "check that what it reads is published",
         )
 
 
@@ -237,7 +273,12 @@ def test_the_clock_is_wrong(tmp_path: Path, node: Node) -> None:
         wait_until(lambda: notices.named("clock.untrusted"), WAIT_S)
         assert "timedatectl" in notices.named("clock.untrusted")[0]["hint"]
         node.shows("status", "the clock is not set", "check the time service: timedatectl")
-        node.shows("explain sampler", "the clock is not set", "the clock must be set before cron slots open")
+        node.shows(
+            "explain sampler",
+            "the clock is not set",
+            "check the time service",
+            "the clock must be set before cron slots",
+        )
     finally:
         agent.stop()
 
@@ -271,6 +312,7 @@ def test_the_job_is_for_another_node(node: Node) -> None:
     with Command("run", *flags) as agent:
         assert "add W099 under nodes" in line_of(agent, "goals.not_for_this_node")["hint"]
         node.shows("status", "files told of 1 jobs, none for W099", "submit a job with W099 under nodes")
+        node.shows("explain sampler", "no plugin sampler on this node", "no job is in force: see edgesched status")
 
 
 def refused(node: Node, monkeypatch: pytest.MonkeyPatch, flags: list[str], *words: str) -> None:
