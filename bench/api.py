@@ -1,10 +1,11 @@
 """The agent's HTTP API with 1,000 rules: what a read costs its reader, and what readers cost the engine.
 
 The agent, the broker, the publisher and the embedded cluster run in processes of their own. Requests go one after the
-other over one connection, as a browser or Prometheus sends them; `paced` ones come four times a second, so that many meet
-values that have grown old. Beside them a bare server of the standard library, in a process of its own, gives away a
-page of the same size: what the machine can do just now. On a machine that others use too the times tell of them; the
-processor time of a read, which is the agent's less what it uses while nobody reads, does not.
+other over one connection, as a browser or Prometheus sends them; `paced` ones come four times a second, so that many
+meet values that have grown old. Beside them a bare server of the standard library, in a process of its own, gives away
+a page of the same size: what the machine can do just now. On a machine that others use too the times tell of them; the
+processor time of a read, which is the agent's less what it uses while nobody reads, does not. `chrt -r 5` before the
+command keeps the others away.
 """
 
 from __future__ import annotations
