@@ -51,6 +51,7 @@ class Chromium:
 
     async def __aexit__(self, *_: object) -> None:
         self._reader.cancel()
+        await self._socket.close()
         await self._session.close()
         self._process.kill()
         self._process.wait()
