@@ -14,6 +14,7 @@ import time
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import median
 
 from bench._kubes import PODS, Cluster
 from bench._node import Watcher, until
@@ -254,7 +255,7 @@ def _outage_rows(harness: Harness, world: World, agent: Agent) -> None:
 
 def _crowd(harness: Harness, world: World) -> None:
     rounds_s = [_bare(world, number) for number in range(BARE_ROUNDS)]
-    bare_s = percentile(rounds_s, 50)
+    bare_s = median(rounds_s)
     harness.note(f"bare client, {CROWD} creates a minute: {', '.join(f'{each:.2f}' for each in rounds_s)} s")
     harness.row(f"node: bare client, {CROWD} creates", bare_s, "s")
     time.sleep(45)
@@ -301,7 +302,7 @@ def _crowd_rows(harness: Harness, world: World, begin_ns: int, end_ns: int, bare
         harness.note(f"slot {slot + 1}: {len(free)} plugins free, {len(at_once)} launched, last {max(at_once):.2f} s")
         if len(at_once) > CROWD // 2:
             last_s.append(max(at_once) * CROWD / len(at_once))
-    harness.row(f"node: crowd, last of {CROWD} pods", percentile(last_s, 50), "s", baseline=("bare", bare_s),
+    harness.row(f"node: crowd, last of {CROWD} pods", median(last_s), "s", baseline=("bare", bare_s),
                 at_most=1.5)  # fmt: skip
 
 
