@@ -147,7 +147,7 @@ image: $(VENV)/.dev ## the container image without a registry and what it holds:
 crash: $(VENV)/.dev ## kill the agent at random moments and judge the records (COUNT=20 SEED=2, REAL=1: on a real API server)
 	@tools/apt.sh mosquitto $(if $(REAL),etcd-server openssl curl)
 	@$(if $(REAL),tools/k8s/build.sh kube-apiserver)
-	@$(PY) -u -m tools.crash --count $(or $(COUNT),1000) --seed $(or $(SEED),1) $(if $(REAL),--real "$$(mktemp -d)")
+	@$(PY) -u -m tools.crash --count $(or $(COUNT),1000) --seed $(or $(SEED),1) $(if $(REAL),--real "$$(mktemp -d)") $(ARGS)
 
 property-long: $(VENV)/.dev ## what takes long: a month stopped at 100 moments, 10,000 histories, 2 min without a link
 	@tools/apt.sh mosquitto

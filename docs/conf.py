@@ -50,6 +50,7 @@ CONTENTS = {
         "CONTRIBUTING",
         "docs/architecture",
         "docs/test-clusters",
+        "docs/benchmarks",
         "docs/adr/README",
         "docs/adr/0*",
         "CHANGELOG",
