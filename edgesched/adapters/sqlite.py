@@ -231,6 +231,8 @@ class StateFile:
         try:
             # records are small and lie apart: small pages write a third of what the usual ones do
             db.execute("PRAGMA page_size = 512")
+            # the directory is ours alone: the index of the log stays in memory, where no kernel writes it to the card
+            db.execute("PRAGMA locking_mode = EXCLUSIVE")
             db.execute("PRAGMA journal_mode = WAL")
             db.execute("PRAGMA synchronous = FULL")
             # the same pages are written again and again: the log takes 2 MB of them before they go to the file

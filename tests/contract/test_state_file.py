@@ -203,12 +203,10 @@ def test_a_commit_survives_a_kill_right_after_it(tmp_path: Path) -> None:
 
 def test_a_full_disk_is_reported_and_heals(state: StateFile, tmp_path: Path) -> None:
     """While the file may not grow a commit fails whole; when it may again the same batch goes through."""
-    db = sqlite3.connect(tmp_path / "state" / "state.db")
-    pages = db.execute("PRAGMA page_count").fetchone()[0]
-    db.close()
-    assert pages < 100
     connection = state._db
     assert connection is not None
+    pages = connection.execute("PRAGMA page_count").fetchone()[0]
+    assert pages < 100
     connection.execute(f"PRAGMA max_page_count = {pages}")
     batch = [Record("run", f"r{number}", {"text": "x" * 1000}) for number in range(50)]
     with pytest.raises(StoreUnavailableError, match="full"):

@@ -277,6 +277,29 @@ def test_a_slot_claimed_on_a_full_disk_does_not_run_again_after_a_kill(world: Wo
     assert len(made) == len(set(made))
 
 
+def test_an_agent_that_starts_on_a_full_disk_knows_its_goals(world: World) -> None:
+    """What can be read is read: the job is in force without its file, and all is written when there is room."""
+    jobs = world.folder / "jobs"
+    jobs.mkdir()
+    job = world.job(TWENTY)
+    kept = job.rename(jobs / job.name)
+    with Command("run", *flags(world, jobs)) as agent:
+        agent.await_event("plugin.complete", 60)
+        agent.end(signal.SIGKILL)
+    text = kept.read_text()
+    kept.unlink()
+    with Command("run", *flags(world, jobs)) as agent:
+        may_grow(agent, False)
+        agent.await_event("state.unavailable", 60)
+        assert agent.await_event("state.restored", 60)["jobs"] == 1
+        agent.await_event("goal.missing", 60)
+        kept.write_text(text)
+        agent.await_event("plugin.complete", 90)
+        may_grow(agent, True)
+        agent.await_event("state.back", 90)
+        assert agent.end() == 0
+
+
 ALWAYS = '- "schedule(sampler): True"\n'
 
 

@@ -123,14 +123,15 @@ def forget(turn: Turn, run: Run) -> None:
 
 
 def backoff_s(turn: Turn, plugin: PluginState, run: Run) -> float:
-    """Return the pause after a failure: doubling from the minimum to the maximum, spread by up to a quarter.
+    """Return the pause after a failure: doubling from the minimum to the maximum, spread by a quarter within them.
 
     The spread comes from the run's name, not from chance, so that a replay pauses as the node did.
     """
     settings = turn.state.settings
     pause_s = min(settings.backoff_max_s, settings.backoff_min_s * 2.0 ** min(plugin.failures - 1, 16))
     spread = int(hashlib.sha256(run.run_id.encode()).hexdigest()[:8], 16) / 0xFFFFFFFF
-    return pause_s * (1.0 + 0.25 * spread)
+    more_s = 0.25 * spread * pause_s
+    return pause_s + more_s if pause_s + more_s <= settings.backoff_max_s else settings.backoff_max_s - more_s
 
 
 def failing_text(turn: Turn, plugin: PluginState) -> str:

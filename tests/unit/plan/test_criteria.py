@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from edgesched.core.model import ScienceGoal
 from tests.unit.plan.driver import Driver, deletions, events, goal, launches, payload, reports, run_ids
+from tests.unit.plan.test_retries import restart
 
 EVERY_MINUTE = "schedule(p): cronjob('p', '* * * * *')"
 
@@ -45,6 +46,29 @@ def test_wall_clock_survives_an_edit_and_steps_of_the_clock(node: Driver) -> Non
     node.goals(with_criteria("WallClock(90s)", "Runs(p, 100)", goal_id="edited"))
     assert "goal.completed" not in events(node.advance(89.0))
     assert "goal.completed" in events(node.advance(91.0))
+
+
+def test_wall_clock_survives_a_restart_and_a_reboot(node: Driver) -> None:
+    """It counts from the first arrival of the goal, also over the time that the node was down."""
+    run_through(node, list(node.start(with_criteria("WallClock(90s)"))))
+    again = restart(node, down_s=60.0, boot_id="b2")
+    again.goals(with_criteria("WallClock(90s)"))
+    assert "goal.completed" not in events(again.advance(89.0))
+    assert "goal.completed" in events(again.advance(91.0))
+    once_more = restart(again, down_s=5.0)
+    once_more.goals(with_criteria("WallClock(90s)"))
+    assert launches(once_more.advance(300.0)) == []
+
+
+def test_wall_clock_starts_anew_when_a_removed_or_suspended_job_comes_again(node: Driver) -> None:
+    """A suspended job is taken out of the cloud's list, too; coming again is a new arrival."""
+    run_through(node, list(node.start(with_criteria("WallClock(90s)"))))
+    node.advance(40.0)
+    node.goals()
+    node.advance(80.0)
+    run_through(node, list(node.goals(with_criteria("WallClock(90s)"))))
+    assert "goal.completed" not in events(node.advance(169.0))
+    assert "goal.completed" in events(node.advance(171.0))
 
 
 def test_a_completed_job_that_is_submitted_again_starts_anew(node: Driver) -> None:

@@ -153,6 +153,34 @@ def test_failures_of_a_level_rule_back_off(node: Driver) -> None:
     assert starts[4] >= 80.0
 
 
+def test_back_off_stays_between_ten_seconds_and_ten_minutes_and_is_spread(node: Driver) -> None:
+    """Two plugins that fail together for hours are not launched together; success ends it."""
+    runs = dict(zip("pq", run_ids(node.start(goal("schedule(p): True", "schedule(q): True"))), strict=True))
+    pauses: dict[str, list[float]] = {"p": [], "q": []}
+    ended: dict[str, float] = {}
+    while len(pauses["p"]) < 9 or len(pauses["q"]) < 9:
+        for name, run in runs.items():
+            node.created(run)
+            node.ends(run, exit_code=7)
+            ended[name] = node.at
+        runs.clear()
+        while not runs:
+            for name, run in zip(launches(effects := node.advance(node.at + 1.0)), run_ids(effects), strict=True):
+                runs[name] = run
+                pauses[name].append(node.at - ended[name])
+    for each in pauses.values():
+        assert all(10 <= pause_s <= 601 for pause_s in each), each
+        assert each[8] >= 450
+    assert pauses["p"] != pauses["q"]
+    ((name, run),) = list(runs.items())[:1]
+    node.created(run)
+    node.ends(run)
+    before = node.at
+    while name not in launches(node.advance(node.at + 1.0)):
+        pass
+    assert node.at - before <= 12
+
+
 def test_a_failed_cron_run_does_not_run_again_in_its_slot(node: Driver) -> None:
     """Exit 1 is one run a slot, not one a tick."""
     (run,) = run_ids(node.start(goal(EVERY_MINUTE)))
