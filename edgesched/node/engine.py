@@ -34,6 +34,7 @@ STUCK_WAIT_S: Final = 0.05
 BREATH_S: Final = 0.0005
 """Between two turns that deadlines alone caused: a storm of them must not keep a core busy."""
 LEISURE_S: Final = 0.1
+EARLY_S: Final = 0.2
 GATHER_S: Final = 0.03
 QUESTIONS_A_TURN: Final = 4
 WOKE: Final = Woke()
@@ -41,14 +42,16 @@ WOKE: Final = Woke()
 
 @dataclass(frozen=True, slots=True)
 class Planner(Generic[State]):
-    """The two functions of `edgesched.core.plan`.
+    """The functions of `edgesched.core.plan`.
 
     `step(state, event, now)` returns the effects of one event. `next_deadline(state)` is the next time, ns UTC, at
-    which something changes by itself, None when there is none.
+    which something changes by itself, None when there is none. `prepare(state)`, called up to `EARLY_S` before such a
+    time, does ahead what can be done ahead.
     """
 
     step: Callable[[State, Event, Instant], list[Effect]]
     next_deadline: Callable[[State], int | None]
+    prepare: Callable[[State], None] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +98,8 @@ class Engine(Generic[State]):
         self._clock = clock
         self._step = planner.step
         self._next_deadline = planner.next_deadline
+        self._prepare = planner.prepare
+        self._prepared_ns: int | None = None
         self._dispatch = dispatch
         self._notice = notice
         self._commit = hooks.commit or _commit_nothing
@@ -161,6 +166,13 @@ class Engine(Generic[State]):
         if deadline_ns is None:
             return LONGEST_WAIT_S
         left_s = (deadline_ns - self._clock.now().ts_ns) / NS_PER_S
+        if self._prepare is not None and self._prepared_ns != deadline_ns:
+            if left_s > EARLY_S:
+                left_s -= EARLY_S
+            elif left_s > 0.0:
+                self._prepared_ns = deadline_ns
+                self._prepare(self._state)
+                left_s = (deadline_ns - self._clock.now().ts_ns) / NS_PER_S
         return min(max(left_s, self._pause_s), LONGEST_WAIT_S)
 
     def _turn(self, batch: list[Event]) -> None:

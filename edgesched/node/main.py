@@ -19,7 +19,7 @@ from edgesched.core.model import NS_PER_S
 from edgesched.core.plan.effects import Effect
 from edgesched.core.plan.events import Booted, Event, GoalsReceived, SourceKind
 from edgesched.core.plan.state import NodeState
-from edgesched.core.plan.step import next_deadline, step
+from edgesched.core.plan.step import next_deadline, prepare, step
 from edgesched.core.windows import WindowStore
 from edgesched.node import log, memory, wiring
 from edgesched.node.alarms import Alarms
@@ -109,7 +109,7 @@ class Agent:
         )
         self.engine: Engine[NodeState] = Engine(
             self.state,
-            Planner(step, next_deadline),
+            Planner(step, next_deadline, lambda state: memory.make_room(prepare(state))),
             mailbox=self.mailbox,
             clock=self.clock,
             dispatch=self.dispatcher.dispatch,

@@ -2,6 +2,6 @@
 
 from edgesched.core.plan.settings import PlanSettings
 from edgesched.core.plan.state import NodeState
-from edgesched.core.plan.step import next_deadline, step
+from edgesched.core.plan.step import next_deadline, prepare, step
 
-__all__ = ["NodeState", "PlanSettings", "next_deadline", "step"]
+__all__ = ["NodeState", "PlanSettings", "next_deadline", "prepare", "step"]

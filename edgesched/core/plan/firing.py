@@ -177,7 +177,7 @@ def gate(turn: Turn, plugin: PluginState, *, with_slot: bool) -> str:
     return ""
 
 
-def prepare(state: NodeState, rule: RuleState) -> None:
+def name_next_run(state: NodeState, rule: RuleState) -> None:
     """Name the run of a cron rule's next slot while there is time."""
     expr, _, fire_ns = rule.bound.cron_slot(state.now.ts_ns)
     if fire_ns is not None and (rule.prepared is None or rule.prepared.slot.fire_ns != fire_ns):

@@ -32,7 +32,7 @@ from edgesched.core.plan.events import (
     Resumed,
     SourceKind,
 )
-from edgesched.core.plan.firing import evaluate_and_act, prepare
+from edgesched.core.plan.firing import evaluate_and_act, name_next_run
 from edgesched.core.plan.state import NodeState, PauseKey, PluginKey
 from edgesched.core.plan.turn import Turn
 from edgesched.core.plan.wakeups import Key
@@ -79,8 +79,6 @@ def next_deadline(state: NodeState) -> int | None:
             rule = state.rules.get(rule_id)
             if rule is None:
                 continue
-            if rule.is_cron:
-                prepare(state, rule)
             deadline_ns = rule.bound.next_change(now_ns)
             if deadline_ns is None:
                 wakeups.wall.clear(("rule", rule_id))
@@ -88,6 +86,24 @@ def next_deadline(state: NodeState) -> int | None:
                 wakeups.wall.set(("rule", rule_id), max(deadline_ns, now_ns + 1))
         wakeups.unarmed.clear()
     return wakeups.earliest(state.now)
+
+
+def prepare(state: NodeState) -> int:
+    """Do ahead what the next deadline allows to be done ahead; returns how many runs it may make.
+
+    Called shortly before the deadline, or never: it changes nothing that anybody can see.
+    """
+    wakeups = state.wakeups
+    fire_ns = wakeups.wall.earliest()
+    rules = [state.rules.get(cast("int", key[1])) for key in wakeups.wall.at.get(fire_ns or 0, ()) if key[0] == "rule"]
+    crons = [rule for rule in rules if rule is not None and rule.is_cron]
+    for rule in crons:
+        name_next_run(state, rule)
+    if fire_ns is not None:
+        # after all names: rules share the triggers of equal expressions, which remember one slot
+        for rule in crons:
+            rule.bound.evaluate(fire_ns)
+    return len(crons)
 
 
 def _measure(turn: Turn, event: Measured) -> None:

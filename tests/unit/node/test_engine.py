@@ -26,6 +26,7 @@ class State:
 
     heard: list[tuple[Event, int]] = field(default_factory=list)
     deadline_ns: int | None = None
+    prepared: list[tuple[int, int]] = field(default_factory=list)
 
 
 class Bench:
@@ -42,7 +43,7 @@ class Bench:
         self.react: Callable[[Event], None] = lambda event: None
         self.engine: Engine[State] = Engine(
             self.state,
-            Planner(self._step, lambda state: state.deadline_ns),
+            Planner(self._step, lambda state: state.deadline_ns, self._prepare),
             mailbox=self.mailbox,
             clock=self.clock,  # type: ignore[arg-type]
             dispatch=lambda effects: self.log.append(f"dispatch {len(effects)}"),
@@ -58,6 +59,10 @@ class Bench:
             state.deadline_ns = None
         self.react(event)
         return [Report("heard")]
+
+    def _prepare(self, state: State) -> None:
+        assert state.deadline_ns is not None
+        state.prepared.append((state.deadline_ns, self.clock.now().ts_ns))  # type: ignore[attr-defined]
 
     def _commit(self, state: State, effects: list[Effect], quiet: bool) -> list[Effect]:
         self.log.append(f"commit {len(effects)}")
@@ -111,6 +116,17 @@ def test_a_deadline_wakes_the_planner_in_time() -> None:
     assert event == Woke()
     assert not rest
     assert 0 <= at_ns - due_ns < 50_000_000
+
+
+def test_a_deadline_is_prepared_once_shortly_before() -> None:
+    """The planner may do ahead what can be done ahead, and does it once."""
+    bench = Bench(WallClock())
+    due_ns = bench.state.deadline_ns = time.time_ns() + 400_000_000  # noqa: TID251
+    with bench:
+        wait_until(lambda: bench.state.heard)
+    ((deadline_ns, at_ns),) = bench.state.prepared
+    assert deadline_ns == due_ns
+    assert due_ns - 200_000_000 <= at_ns <= due_ns
 
 
 def test_an_event_at_the_deadline_stands_for_the_wake_up() -> None:

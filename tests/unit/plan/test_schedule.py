@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from edgesched.core.plan import PlanSettings
+from edgesched.core.plan import PlanSettings, next_deadline, prepare
 from edgesched.core.plan.effects import LaunchPod, Publish
 from edgesched.core.plan.events import Booted, PodsListed
 from edgesched.core.windows import Limits, WindowStore
@@ -21,6 +21,20 @@ def test_a_slot_already_open_when_the_job_arrives_is_served(node: Driver) -> Non
     assert events(effects) == ["plugin.queued", "goal.received", "plugin.selected"] or "plugin.selected" in events(
         effects
     )
+
+
+def test_a_prepared_minute_is_decided_as_any_other() -> None:
+    """What is done ahead shows in nothing but the time that the step takes."""
+    rules = ["schedule(p): cronjob('p', '1 * * * *')", "schedule(q): cronjob('q', '1 7 * * *', tz='Asia/Tokyo')"]
+    plain, prepared = Driver(), Driver()
+    for node in (plain, prepared):
+        node.at = 30.0
+        node.start(goal(*rules))
+    next_deadline(prepared.state)
+    assert prepare(prepared.state) == 2
+    effects = prepared.advance(60.0)
+    assert launches(effects) == ["p", "q"]
+    assert effects == plain.advance(60.0)
 
 
 def test_each_minute_is_launched_once_at_its_minute(node: Driver) -> None:
