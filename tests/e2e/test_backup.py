@@ -1,4 +1,4 @@
-"""The back-up and restore of docs/operators.md, word by word, on the state of an agent that runs."""
+"""The back-up and restore of docs/operators.md, word by word, around stops of the agent."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def run(script: str, state: Path) -> None:
 
 
 def test_a_copy_brings_back_the_history(tmp_path: Path) -> None:
-    """A copy of a running agent's state, the state lost, the copy restored: the run is known, and is not repeated."""
+    """A copy of a stopped agent's state, the state lost, the copy restored: the run is known, and is not repeated."""
     (tmp_path / "job.yaml").write_text(JOB)
     state = tmp_path / "state"
     port = free_port()
@@ -50,8 +50,8 @@ def test_a_copy_brings_back_the_history(tmp_path: Path) -> None:
         flags += ["--http-listen", f"127.0.0.1:{port}", "--state-dir", str(state), "--log-format", "json"]
         with Command(*flags) as agent:
             agent.await_event("plugin.complete", 60)
-            run(commands("an agent that runs:"), state)
             assert agent.end() == 0
+        run(commands("the second that a copy takes:"), state)
         (state / "state.db").write_bytes(b"lost")
         run(commands("To restore the copy:"), state)
         with Command(*flags) as agent:

@@ -66,6 +66,7 @@ def test_view_of_a_running_pod() -> None:
         node_name="sb-core",
         requests={"cpu": 1050, "memory": 50 * 2**20},
         created_ns=CREATED_NS,
+        version=17,
         container=ContainerView("sampler", "running", started_ns=CREATED_NS + 3 * SECOND_NS),
         init=ContainerView(
             "init-app-meta-cache", "terminated", "Completed", exit_code=0, finished_ns=CREATED_NS + 2 * SECOND_NS
