@@ -45,13 +45,13 @@ class Planner(Generic[State]):
     """The functions of `edgesched.core.plan`.
 
     `step(state, event, now)` returns the effects of one event. `next_deadline(state)` is the next time, ns UTC, at
-    which something changes by itself, None when there is none. `prepare(state)`, called up to `EARLY_S` before such a
-    time, does ahead what can be done ahead.
+    which something changes by itself, None when there is none. `prepare(state, deadline_ns)`, called up to `EARLY_S`
+    before such a time, does ahead what can be done ahead.
     """
 
     step: Callable[[State, Event, Instant], list[Effect]]
     next_deadline: Callable[[State], int | None]
-    prepare: Callable[[State], None] | None = None
+    prepare: Callable[[State, int], None] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,7 +171,7 @@ class Engine(Generic[State]):
                 left_s -= EARLY_S
             elif left_s > 0.0:
                 self._prepared_ns = deadline_ns
-                self._prepare(self._state)
+                self._prepare(self._state, deadline_ns)
                 left_s = (deadline_ns - self._clock.now().ts_ns) / NS_PER_S
         return min(max(left_s, self._pause_s), LONGEST_WAIT_S)
 

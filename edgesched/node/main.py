@@ -109,7 +109,7 @@ class Agent:
         )
         self.engine: Engine[NodeState] = Engine(
             self.state,
-            Planner(step, next_deadline, lambda state: memory.make_room(prepare(state))),
+            Planner(step, next_deadline, _prepare),
             mailbox=self.mailbox,
             clock=self.clock,
             dispatch=self.dispatcher.dispatch,
@@ -313,6 +313,11 @@ def tap(notice: Notice, *hearers: Callable[[str, dict[str, Any]], None]) -> Noti
         notice(event, level=level, **fields)
 
     return told
+
+
+def _prepare(state: NodeState, deadline_ns: int) -> None:
+    if runs := prepare(state, deadline_ns):
+        memory.make_room(runs)
 
 
 def build(config: Config, *, notice: Notice = log.notice, parts: Parts | None = None) -> Agent:

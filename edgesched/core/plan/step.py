@@ -88,21 +88,19 @@ def next_deadline(state: NodeState) -> int | None:
     return wakeups.earliest(state.now)
 
 
-def prepare(state: NodeState) -> int:
-    """Do ahead what the next deadline allows to be done ahead; returns how many runs it may make.
+def prepare(state: NodeState, deadline_ns: int) -> int:
+    """Do ahead what a deadline allows to be done ahead; returns how many runs it may make.
 
     Called shortly before the deadline, or never: it changes nothing that anybody can see.
     """
-    wakeups = state.wakeups
-    fire_ns = wakeups.wall.earliest()
-    rules = [state.rules.get(cast("int", key[1])) for key in wakeups.wall.at.get(fire_ns or 0, ()) if key[0] == "rule"]
+    keys = state.wakeups.wall.at.get(deadline_ns, ())
+    rules = [state.rules.get(cast("int", key[1])) for key in keys if key[0] == "rule"]
     crons = [rule for rule in rules if rule is not None and rule.is_cron]
     for rule in crons:
         name_next_run(state, rule)
-    if fire_ns is not None:
-        # after all names: rules share the triggers of equal expressions, which remember one slot
-        for rule in crons:
-            rule.bound.evaluate(fire_ns)
+    # after all names: rules share the triggers of equal expressions, which remember one slot
+    for rule in crons:
+        rule.bound.evaluate(deadline_ns)
     return len(crons)
 
 

@@ -60,9 +60,8 @@ class Bench:
         self.react(event)
         return [Report("heard")]
 
-    def _prepare(self, state: State) -> None:
-        assert state.deadline_ns is not None
-        state.prepared.append((state.deadline_ns, self.clock.now().ts_ns))  # type: ignore[attr-defined]
+    def _prepare(self, state: State, deadline_ns: int) -> None:
+        state.prepared.append((deadline_ns, self.clock.now().ts_ns))  # type: ignore[attr-defined]
 
     def _commit(self, state: State, effects: list[Effect], quiet: bool) -> list[Effect]:
         self.log.append(f"commit {len(effects)}")

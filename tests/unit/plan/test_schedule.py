@@ -30,8 +30,9 @@ def test_a_prepared_minute_is_decided_as_any_other() -> None:
     for node in (plain, prepared):
         node.at = 30.0
         node.start(goal(*rules))
-    next_deadline(prepared.state)
-    assert prepare(prepared.state) == 2
+    deadline_ns = next_deadline(prepared.state)
+    assert deadline_ns is not None
+    assert prepare(prepared.state, deadline_ns) == 2
     effects = prepared.advance(60.0)
     assert launches(effects) == ["p", "q"]
     assert effects == plain.advance(60.0)
