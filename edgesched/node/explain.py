@@ -30,14 +30,6 @@ class UnknownPluginError(InputError):
     code = "plugin.unknown"
 
 
-def explain_view(state: NodeState, now: Instant, plugin_name: str, job_id: str = "") -> list[Json]:
-    """Return what is known of a plugin, one entry for each job that has one of that name.
-
-    Raises UnknownPluginError with a did-you-mean.
-    """
-    return [told for key in named(state, plugin_name, job_id) for told in explained(state, key, now)]
-
-
 def named(state: NodeState, plugin_name: str, job_id: str = "") -> list[PluginKey]:
     """Return the plugins of that name, of one job when it is given. Raises UnknownPluginError."""
     jobs = [key.job_id for key in state.plugins if key.name == plugin_name]
@@ -96,7 +88,7 @@ def joined_by(rule: RuleState) -> str:
 
 
 def _slot(state: NodeState, rule: RuleState, need: CronNeed, now: Instant) -> Json:
-    expr = _expr(need)
+    expr = need.key
     latest = dict(rule.bound.latest_slots(now.ts_ns)).get(expr)
     claimed = latest is not None and state.ledger.is_claimed(SlotKey(rule.job_id, rule.rule.object, expr), latest)
     is_open = (expr, latest) in rule.bound.open_slots(now.ts_ns)
@@ -106,10 +98,6 @@ def _slot(state: NodeState, rule: RuleState, need: CronNeed, now: Instant) -> Js
         "latest_is": "claimed" if claimed else "open" if is_open else "over",
         "next": views.when(next_fire(expr, now.ts_ns)),
     }
-
-
-def _expr(need: CronNeed) -> str:
-    return f"{need.expr} tz={need.tz}" if need.tz else need.expr
 
 
 # -- what has to happen next ------------------------------------------------------------------------------------------
@@ -173,7 +161,7 @@ def _clause_next(state: NodeState, rule: RuleState, clause: Any, now: Instant) -
     text = f"{clause.text} must become true"
     crons = [need for need in rule.condition.needs.crons if need.expr in clause.text and "cronjob(" in clause.text]
     if crons:
-        fires = [fire_ns for need in crons if (fire_ns := next_fire(_expr(need), now.ts_ns)) is not None]
+        fires = [fire_ns for need in crons if (fire_ns := next_fire(need.key, now.ts_ns)) is not None]
         if fires:
             at = moment_text(min(fires), now.ts_ns)
             claimed = any(_slot(state, rule, need, now)["latest_is"] == "claimed" for need in crons)

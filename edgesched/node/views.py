@@ -170,7 +170,7 @@ def _next_slot(plugin: PluginState, now: Instant) -> int | None:
         fire_ns
         for rule in plugin.rules
         for need in rule.condition.needs.crons
-        if (fire_ns := next_fire(f"{need.expr} tz={need.tz}" if need.tz else need.expr, now.ts_ns)) is not None
+        if (fire_ns := next_fire(need.key, now.ts_ns)) is not None
     ]
     return min(fires, default=None)
 

@@ -89,10 +89,10 @@ def log(turn: Turn, name: str, fields: Mapping[str, Any], *, level: str = "info"
 def say_run(turn: Turn, run: Run, name: str, extra: Mapping[str, Any], *, level: str = "info") -> None:
     """Log one line about a run, publish its event and add it to the plugin's story."""
     job_id, plugin = run.plugin_key
-    if run.pod is None:
-        short = {"job": job_id, "plugin": plugin, "run": run.run_id, **extra}
-    else:
-        short = {"job": job_id, "plugin": plugin, "run": run.run_id, "pod": run.pod_name, **extra}
+    short: dict[str, Any] = {"job": job_id, "plugin": plugin, "run": run.run_id}
+    if run.pod is not None:
+        short["pod"] = run.pod_name
+    short.update(extra)
     turn.effects.append(Report(name, short, level))
     known = publish_run(turn, run, name, extra)
     if known is not None:

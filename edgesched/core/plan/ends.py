@@ -14,7 +14,7 @@ from edgesched.core.plan.announce import last_execution, log, say_run
 from edgesched.core.plan.effects import DeletePod, FetchLog
 from edgesched.core.plan.lifecycle import RunState, may_follow
 from edgesched.core.plan.policies import clock_text
-from edgesched.core.plan.state import TOLD_LENGTH, PluginState, Run
+from edgesched.core.plan.state import TOLD_LENGTH, PluginState, Run, newest
 from edgesched.core.plan.turn import Turn
 from edgesched.core.rules import next_fire, parse_duration_ns
 
@@ -153,7 +153,7 @@ def _next_try_ns(turn: Turn, plugin: PluginState) -> int | None:
     for rule in plugin.rules:
         crons = rule.condition.needs.crons
         if crons:
-            fires = (next_fire(f"{need.expr} tz={need.tz}" if need.tz else need.expr, turn.now.ts_ns) for need in crons)
+            fires = (next_fire(need.key, turn.now.ts_ns) for need in crons)
             found += [fire_ns for fire_ns in fires if fire_ns is not None]
         elif plugin.backoff_boot_ns > turn.now.boot_ns:
             found.append(turn.time_after(plugin.backoff_boot_ns))
@@ -228,8 +228,8 @@ def _left_of_slot_s(turn: Turn, run: Run) -> float:
     """Return how long the newest slot of a run would still be open if nobody knew of the run, in seconds."""
     if not run.slots:
         return 0.0
-    newest_ns = max(slot.fire_ns for slot in run.slots)
-    return min(max(0.0, (newest_ns - turn.now.ts_ns) / NS_PER_S + run.grace_s), run.grace_s)
+    fire_ns = newest(run.slots).fire_ns
+    return min(max(0.0, (fire_ns - turn.now.ts_ns) / NS_PER_S + run.grace_s), run.grace_s)
 
 
 def _wake_followers(turn: Turn, run: Run) -> None:

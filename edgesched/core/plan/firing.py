@@ -21,7 +21,7 @@ from edgesched.core.plan.ledger import SlotKey
 from edgesched.core.plan.passed import account
 from edgesched.core.plan.pauses import paused
 from edgesched.core.plan.policies import clock_text
-from edgesched.core.plan.state import NodeState, PluginKey, PluginState, RuleState, Run, Slot, SlotRun
+from edgesched.core.plan.state import NodeState, PluginKey, PluginState, RuleState, Run, Slot, SlotRun, newest
 from edgesched.core.plan.turn import Turn
 from edgesched.core.pods import RunNames, run_names
 from edgesched.core.rules import parse_duration_ns
@@ -198,10 +198,10 @@ def _create_run(turn: Turn, plugin: PluginState, rules: Sequence[RuleState], slo
         key = f"{state.settings.vsn}/{job_id}/{name}/{state.settings.life}#{state.run_counter + 1}"
         enqueue(turn, plugin, cause, key, run_names(name, key), ())
         return
-    newest, prepared = _newest(slots), cause.prepared
-    if prepared is None or prepared.slot != newest:
-        prepared = _slot_run(state, plugin.key, newest)
-    _claim(turn, plugin, slots, newest.fire_ns)
+    slot, prepared = newest(slots), cause.prepared
+    if prepared is None or prepared.slot != slot:
+        prepared = _slot_run(state, plugin.key, slot)
+    _claim(turn, plugin, slots, slot.fire_ns)
     plugin.retry = None
     enqueue(turn, plugin, cause, prepared.key, prepared.names, tuple(slots))
 
@@ -244,16 +244,12 @@ def enqueue(
     plugin.runs += 1
     extra: dict[str, Any] = {"reason": f"triggered by {cause.rule.condition}"}
     if slots:
-        extra["slot"] = clock_text(_newest(slots).fire_ns)
+        extra["slot"] = clock_text(newest(slots).fire_ns)
     if retry:
         extra["retry"] = retry
     if cause.condition.needs.windows:
         extra["values"] = cause.bound.explain(turn.now.ts_ns)
     say_run(turn, run, "plugin.queued", extra)
-
-
-def _newest(slots: Sequence[Slot]) -> Slot:
-    return slots[0] if len(slots) == 1 else max(slots, key=lambda slot: slot.fire_ns)
 
 
 def _claim(turn: Turn, plugin: PluginState, slots: list[Slot], fire_ns: int) -> None:

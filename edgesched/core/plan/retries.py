@@ -11,7 +11,7 @@ from edgesched.core.model import NS_PER_S
 from edgesched.core.plan.announce import log, tell
 from edgesched.core.plan.firing import enqueue, gate
 from edgesched.core.plan.policies import clock_text
-from edgesched.core.plan.state import PluginState, Retry
+from edgesched.core.plan.state import PluginState, Retry, newest
 from edgesched.core.plan.turn import Turn
 from edgesched.core.pods import run_names
 from edgesched.core.rules import next_fire
@@ -29,10 +29,10 @@ def consider(turn: Turn) -> None:
         )
         if run.retry >= allowed:
             continue
-        newest = max(run.slots, key=lambda slot: slot.fire_ns)
-        until_ns = next_fire(newest.expr, newest.fire_ns)
+        slot = newest(run.slots)
+        until_ns = next_fire(slot.expr, slot.fire_ns)
         if until_ns is None:
-            until_ns = newest.fire_ns + round(turn.state.settings.queue_timeout_s * NS_PER_S)
+            until_ns = slot.fire_ns + round(turn.state.settings.queue_timeout_s * NS_PER_S)
         key = run.key.removesuffix(f"/retry{run.retry}")
         due_ns = max(plugin.gate_boot_ns, plugin.backoff_boot_ns)
         _arm(turn, plugin, Retry(key, run.retry + 1, run.cause, run.slots, until_ns, due_ns))

@@ -12,7 +12,7 @@ from edgesched.core.plan.lifecycle import RunState
 from edgesched.core.plan.pauses import paused
 from edgesched.core.plan.policies import POLICIES, Selection, default
 from edgesched.core.plan.room import resourceaware
-from edgesched.core.plan.state import NodeState, Run
+from edgesched.core.plan.state import NodeState, Run, newest
 from edgesched.core.plan.turn import Turn
 from edgesched.core.rules import next_fire
 
@@ -47,13 +47,14 @@ def select(turn: Turn) -> None:
 
 
 def _chosen(state: NodeState, waiting: list[Run]) -> Selection:
-    policy = POLICIES.get(state.settings.policy, default)
-    if policy is default and state.settings.policy != "resourceaware":
+    name = state.settings.policy
+    if name != "resourceaware" and POLICIES.get(name, default) is default:
+        # everybody goes: who is there already does not matter
         return default(waiting, (), ())
     active = [run for run in state.runs.values() if run.is_active and run.run_id not in state.waiting]
-    if state.settings.policy == "resourceaware":
+    if name == "resourceaware":
         return resourceaware(state, waiting, active)
-    return policy(waiting, active, list(state.foreign.values()))
+    return POLICIES[name](waiting, active, list(state.foreign.values()))
 
 
 def _go(turn: Turn, run: Run) -> None:
@@ -80,8 +81,7 @@ def _stay(turn: Turn, run: Run, reason: str) -> None:
         fields = {"job": run.job_id, "plugin": run.plugin.name, "run": run.run_id, "reason": reason}
         log(turn, "plugin.waiting", fields)
         if run.slots:
-            newest = max(run.slots, key=lambda slot: slot.fire_ns)
-            until_ns = next_fire(newest.expr, turn.now.ts_ns)
+            until_ns = next_fire(newest(run.slots).expr, turn.now.ts_ns)
             if until_ns is not None:
                 state.wakeups.wall.set(("queue", run.run_id), until_ns)
         else:

@@ -7,7 +7,7 @@ plugin name without touching each other.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -38,6 +38,11 @@ class Slot(NamedTuple):
 
     expr: str
     fire_ns: int
+
+
+def newest(slots: Sequence[Slot]) -> Slot:
+    """Return the slot that fired last; there is one at least."""
+    return slots[0] if len(slots) == 1 else max(slots, key=lambda slot: slot.fire_ns)
 
 
 class SlotRun(NamedTuple):

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from edgesched.core.windows import WindowSpec
 
 from . import ast
+from .cron import slot_key
 from .functions import Function
 
 
@@ -21,6 +22,11 @@ class CronNeed:
     plugin: str
     expr: str
     tz: str = ""
+
+    @property
+    def key(self) -> str:
+        """What its slots are called: `EXPR` or `EXPR tz=ZONE`."""
+        return slot_key(self.expr, self.tz)
 
 
 @dataclass(frozen=True, slots=True)

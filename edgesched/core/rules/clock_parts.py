@@ -83,7 +83,7 @@ def cron_part(need: CronNeed, facts: Facts, grace_ns: int) -> Part:
     if need.expr == cron.REBOOT:
         return _reboot_part(facts)
     trigger = cron.trigger(need.expr, need.tz)
-    key = cron.slot_key(need.expr, need.tz)
+    key = need.key
     plugin, last_run, slot_claimed = need.plugin, facts.last_run, facts.slot_claimed
     fire, end, after = 0, 0, 0
 

@@ -56,7 +56,7 @@ class Bound:
         self._run = self._part.run
         self._budget = self._binder.budget
         self._slots = [
-            (cron.slot_key(need.expr, need.tz), None if need.expr == cron.REBOOT else cron.trigger(need.expr, need.tz))
+            (need.key, None if need.expr == cron.REBOOT else cron.trigger(need.expr, need.tz))
             for need in condition.needs.crons
         ]
 

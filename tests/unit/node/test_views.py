@@ -10,7 +10,7 @@ from edgesched.core.model import NS_PER_S
 from edgesched.core.plan import PlanSettings
 from edgesched.core.plan.effects import LaunchPod
 from edgesched.core.plan.events import Paused
-from edgesched.node.explain import explain_view
+from edgesched.node.explain import explained, named
 from edgesched.node.views import plugin_state, plugins_view
 from tests.unit.plan.driver import Driver, goal
 
@@ -83,7 +83,7 @@ def test_other_holds_are_worded_alike() -> None:
 def test_status_and_explain_print_it() -> None:
     """The words of the view reach the screen whole."""
     node = failing("schedule(p): cronjob('p', '40 * * * *')", 5)
-    shown = " ".join(" ".join(explain.lines(explain_view(node.state, node.now, "p")[0], [])).split())
+    shown = " ".join(" ".join(explain.lines(explained(node.state, named(node.state, "p")[0], node.now)[0], [])).split())
     assert "p of job 7 (j) is held: failing (5 in a row, next try 03:40); failed:" in shown
     rows = status._plugins_table(plugins_view(node.state, node.now), NOW)
     assert re.search(r"^p +7 +held +5 .* failing \(5 in", rows, re.MULTILINE), rows
