@@ -10,7 +10,7 @@ import json
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -50,6 +50,24 @@ class Cluster:
         """Open a watch."""
         timeout = urllib3.Timeout(connect=5, read=silence_s)
         return self._pool.request("GET", self.url + path, headers=self._headers, preload_content=False, timeout=timeout)
+
+    def create_pods(self, bodies: Iterable[Any], workers: int) -> None:
+        """Create pods as fast as so many threads can."""
+        todo, lock = iter(bodies), threading.Lock()
+
+        def work() -> None:
+            while True:
+                with lock:
+                    body = next(todo, None)
+                if body is None:
+                    return
+                self.call("POST", PODS, body)
+
+        threads = [threading.Thread(target=work) for _ in range(workers)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
 
     def clear(self) -> None:
         """Remove all plugin pods."""

@@ -14,7 +14,7 @@ from typing import Any, Self
 
 import psutil
 
-from bench._kubes import PODS, Arrivals, Cluster, cluster
+from bench._kubes import Arrivals, Cluster, cluster
 from bench.harness import Harness
 from edgesched.adapters.clock import SystemClock
 from edgesched.core.model import NS_PER_S, Plugin, PluginSpec, PodOrder
@@ -49,23 +49,8 @@ def _bare(kube: Cluster) -> float:
     kube.clear()
     bodies = [json.dumps(_manifest(number)).encode() for number in range(LAUNCHES)]
     arrivals = kube.arrivals()
-    todo = iter(bodies)
-    lock = threading.Lock()
-
-    def work() -> None:
-        while True:
-            with lock:
-                body = next(todo, None)
-            if body is None:
-                return
-            kube.call("POST", PODS, body)
-
-    threads = [threading.Thread(target=work) for _ in range(WORKERS)]
     began_s = time.monotonic()
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    kube.create_pods(bodies, WORKERS)
     arrivals.wait(LAUNCHES, 60)
     return _end(arrivals) - began_s
 

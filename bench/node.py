@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
-from bench._kubes import PODS, Cluster
+from bench._kubes import Cluster
 from bench._node import Watcher, until
 from bench.harness import Harness, percentile
 from edgesched.adapters.clock import SystemClock
@@ -321,23 +321,9 @@ def _bare(world: World, number: int) -> float:
     for name in [f"bare{number}-{each}" for each in range(CROWD)]:
         plugin = Plugin(name, PluginSpec(IMAGE, ("-c", "sleep 3"), entrypoint="/bin/sh"))
         bodies.append(pod_manifest(PodOrder(name, name, "b", "1", "g", "bench", plugin), settings))
-    todo, lock = iter(bodies), threading.Lock()
-
-    def work() -> None:
-        while True:
-            with lock:
-                body = next(todo, None)
-            if body is None:
-                return
-            world.kube.call("POST", PODS, body)
-
     began_ns = world.before_minute()
     until(began_ns)
-    threads = [threading.Thread(target=work) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    world.kube.create_pods(bodies, workers=4)
     time.sleep(2)
     seen = [pod.created_ns for pod in list(world.watcher.seen.values()) if pod.plugin.startswith(f"bare{number}-")]
     assert len(seen) == CROWD, len(seen)

@@ -15,22 +15,11 @@ from edgesched.simcluster import Outcome, Scenario, SimCluster
 from tests.browser.chromium import Chromium
 from tests.browser.standards import accessibility_complaints, html_complaints
 from tests.e2e.processes import Command
+from tests.e2e.world import GOOD_AND_BROKEN
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
-JOB = """\
-name: <b>page</b>
-plugins:
-- name: sampler
-  pluginSpec: {image: "registry.sagecontinuum.org/theone/imagesampler:0.3.0"}
-- name: broken
-  pluginSpec: {image: "registry.sagecontinuum.org/theone/broken:0.3.0"}
-nodes: {W023: true}
-scienceRules:
-- "schedule(sampler): True"
-- "schedule(broken): True"
-- "publish(env.alert): any(v('env.t', since='-5m') > 30)"
-"""
+JOB = GOOD_AND_BROKEN.format(name="<b>page</b>")
 
 
 @pytest.fixture

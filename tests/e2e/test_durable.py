@@ -13,7 +13,6 @@ import stat
 import subprocess
 import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Self
 
@@ -23,7 +22,8 @@ import pytest
 from edgesched.adapters.broker import EmbeddedBroker, free_port
 from edgesched.simcluster import Outcome, Scenario, SimCluster
 from tests.e2e.processes import Command
-from tests.e2e.test_run import CRON, HOT, World, fire
+from tests.e2e.test_run import fire
+from tests.e2e.world import CRON, HOT, World
 from tests.waiting import wait_until
 
 PREFIX = "sys/scheduler/status/"
@@ -67,28 +67,27 @@ class Subscriber:
         self._client.loop_stop()
 
 
-@pytest.fixture
-def world(tmp_path: Path) -> Iterator[World]:
-    """A cluster and a broker for one test."""
-    world = World(tmp_path)
-    yield world
-    world.close()
-
-
 def flags(world: World, *jobs: Path) -> list[str]:
     """The command line of an agent with a state directory."""
     return [*world.flags(*jobs), "--state-dir", str(world.folder / "state")]
 
 
-def test_the_last_goals_are_in_force_at_boot_without_any_peer(world: World) -> None:
-    """Killed, and started where no cluster, no broker and no job file is: the job is in force, and held."""
+def killed_after_a_run(world: World, rule: str, within_s: float) -> Path:
+    """Let an agent run a job of a folder once and kill it; returns the job's file."""
     jobs = world.folder / "jobs"
     jobs.mkdir()
-    job = world.job(CRON)
+    job = world.job(rule)
     kept = job.rename(jobs / job.name)
     with Command("run", *flags(world, jobs)) as agent:
-        agent.await_event("plugin.complete")
+        agent.await_event("plugin.complete", within_s)
         agent.end(signal.SIGKILL)
+    return kept
+
+
+def test_the_last_goals_are_in_force_at_boot_without_any_peer(world: World) -> None:
+    """Killed, and started where no cluster, no broker and no job file is: the job is in force, and held."""
+    kept = killed_after_a_run(world, CRON, 30)
+    jobs = kept.parent
     kept.unlink()
     world.cluster.go_down()
     world.broker.stop()
@@ -279,13 +278,8 @@ def test_a_slot_claimed_on_a_full_disk_does_not_run_again_after_a_kill(world: Wo
 
 def test_an_agent_that_starts_on_a_full_disk_knows_its_goals(world: World) -> None:
     """What can be read is read: the job is in force without its file, and all is written when there is room."""
-    jobs = world.folder / "jobs"
-    jobs.mkdir()
-    job = world.job(TWENTY)
-    kept = job.rename(jobs / job.name)
-    with Command("run", *flags(world, jobs)) as agent:
-        agent.await_event("plugin.complete", 60)
-        agent.end(signal.SIGKILL)
+    kept = killed_after_a_run(world, TWENTY, 60)
+    jobs = kept.parent
     text = kept.read_text()
     kept.unlink()
     with Command("run", *flags(world, jobs)) as agent:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import socket
 import stat
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,16 +14,8 @@ from edgesched.cli.main import main
 from edgesched.cloud.embedded import EmbeddedCloud
 from tests.cloud.api import Api
 from tests.e2e.processes import Command
-from tests.e2e.test_run import CRON, World
+from tests.e2e.world import CRON, World
 from tests.waiting import wait_until
-
-
-@pytest.fixture
-def world(tmp_path: Path) -> Iterator[World]:
-    """A cluster and a broker for one test."""
-    world = World(tmp_path)
-    yield world
-    world.close()
 
 
 def edgesched(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str]:

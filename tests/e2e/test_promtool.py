@@ -13,21 +13,10 @@ from edgesched.adapters.broker import free_port
 from edgesched.simcluster import Outcome, Scenario, SimCluster
 from tests.cloud.api import Cloud, job_text
 from tests.e2e.processes import Command
+from tests.e2e.world import GOOD_AND_BROKEN
 
 ROOT = Path(__file__).resolve().parents[2]
-JOB = """\
-name: metrics
-plugins:
-- name: sampler
-  pluginSpec: {image: "registry.sagecontinuum.org/theone/imagesampler:0.3.0"}
-- name: broken
-  pluginSpec: {image: "registry.sagecontinuum.org/theone/broken:0.3.0"}
-nodes: {W023: true}
-scienceRules:
-- "schedule(sampler): True"
-- "schedule(broken): True"
-- "publish(env.alert): any(v('env.t', since='-5m') > 30)"
-"""
+JOB = GOOD_AND_BROKEN.format(name="metrics")
 
 
 @pytest.fixture(scope="module")

@@ -3,25 +3,13 @@
 from __future__ import annotations
 
 import urllib.request
-from collections.abc import Iterator
-from pathlib import Path
-
-import pytest
 
 from edgesched.adapters.broker import free_port
 from tests.e2e.processes import Command
-from tests.e2e.test_run import CRON, World
+from tests.e2e.world import CRON, World
 from tests.waiting import wait_until
 
 TOKEN, MQTT, AMQP, HTTP = "cloud-hunter2-token", "mqtt-hunter2-word", "amqp-hunter2-word", "http-hunter2-token"
-
-
-@pytest.fixture
-def world(tmp_path: Path) -> Iterator[World]:
-    """A cluster and a broker for one test."""
-    world = World(tmp_path)
-    yield world
-    world.close()
 
 
 def test_secrets_stay_inside(world: World) -> None:

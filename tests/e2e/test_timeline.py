@@ -5,24 +5,12 @@ from __future__ import annotations
 import json
 import re
 import urllib.request
-from collections.abc import Iterator
-from pathlib import Path
-
-import pytest
 
 from tests.e2e.processes import Command
-from tests.e2e.test_run import World
+from tests.e2e.world import World
 from tests.waiting import wait_until
 
 ALWAYS = '- "schedule(sampler): True"\n'
-
-
-@pytest.fixture
-def world(tmp_path: Path) -> Iterator[World]:
-    """A cluster and a broker for one test."""
-    world = World(tmp_path)
-    yield world
-    world.close()
 
 
 def label(world: World) -> str:
