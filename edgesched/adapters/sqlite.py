@@ -105,13 +105,13 @@ class StateFile:
 
     def last_records(self) -> list[Record]:
         """Read all records of a file that cannot be written, none when that fails too."""
-        # A full disk has no room for the shared memory beside the log, which one reader alone does not need; a
-        # read-only file system cannot be locked, and after a clean end has no log.
-        for mode, lock in (("mode=rw", "EXCLUSIVE"), ("mode=ro", "NORMAL"), ("immutable=1", "NORMAL")):
+        # One reader alone needs no shared memory beside the log, for which a full disk has no room; what lies on a
+        # read-only file system cannot be locked, and need not be; after a clean end it has no log.
+        for mode in ("mode=rw", "mode=ro&vfs=unix-none", "immutable=1"):
             with contextlib.suppress(sqlite3.Error, ValueError):
                 db = sqlite3.connect(f"file:{quote(str(self._path))}?{mode}", uri=True)
                 try:
-                    db.execute(f"PRAGMA locking_mode = {lock}")
+                    db.execute("PRAGMA locking_mode = EXCLUSIVE")
                     rows = db.execute(_ALL_RECORDS).fetchall()
                 finally:
                     db.close()
