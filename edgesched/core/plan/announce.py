@@ -135,6 +135,5 @@ def _full_name(name: str) -> str:
 
 
 def _publish(turn: Turn, name: str, value: Any, *, scope: str, as_text: bool) -> None:
-    state = turn.state
-    message_id = f"{state.settings.vsn}-{state.next_effect_id()}"
+    message_id = turn.state.next_message_id()
     turn.effects.append(Publish(Message(name, turn.now.ts_ns, value, NO_PAIRS, scope, message_id, as_text)))

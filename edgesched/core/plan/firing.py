@@ -8,24 +8,25 @@ Unknown never acts, is no edge between two trues, and ends a `hold`.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from edgesched.core.model import HOUR_NS, NS_PER_S
 from edgesched.core.plan import criteria
-from edgesched.core.plan.announce import log, publish_value, say, say_run, tell
+from edgesched.core.plan.announce import log, publish_run, publish_value, say, tell
 from edgesched.core.plan.criteria import UNTIL
-from edgesched.core.plan.effects import SetState
+from edgesched.core.plan.effects import Report, SetState
 from edgesched.core.plan.ends import failing_text, held_text
 from edgesched.core.plan.ledger import SlotKey
 from edgesched.core.plan.passed import account
 from edgesched.core.plan.pauses import paused
 from edgesched.core.plan.policies import clock_text
-from edgesched.core.plan.state import NodeState, PluginKey, PluginState, RuleState, Run, Slot, SlotRun, newest
+from edgesched.core.plan.state import NextRun, NodeState, PluginKey, PluginState, RuleState, Run, Slot, newest
 from edgesched.core.plan.turn import Turn
-from edgesched.core.pods import RunNames, run_names
+from edgesched.core.pods import run_names
 from edgesched.core.rules import parse_duration_ns
 
+QUEUED = "plugin.queued"
 SCOPES = {"all": "all", "node": "node", "beehive": "beehive", "cloud": "beehive"}
 
 
@@ -134,9 +135,9 @@ def _true_slots(turn: Turn, rules: Sequence[RuleState]) -> list[Slot]:
     if len(rules) == 1 and rules[0].is_cron:
         # it is true because its one slot is open, so there is no need to look whether it is
         expr, fire_ns, _ = rules[0].bound.cron_slot(turn.now.ts_ns)
-        prepared = rules[0].prepared
-        if prepared is not None and prepared.slot.fire_ns == fire_ns:
-            return [prepared.slot]
+        slot = rules[0].next_slot
+        if slot is not None and slot.fire_ns == fire_ns:
+            return [slot]
         return [] if fire_ns is None else [Slot(expr, fire_ns)]
     return open_slots(turn, rules)
 
@@ -177,16 +178,33 @@ def gate(turn: Turn, plugin: PluginState, *, with_slot: bool) -> str:
     return ""
 
 
-def name_next_run(state: NodeState, rule: RuleState) -> None:
-    """Name the run of a cron rule's next slot while there is time."""
+def ready_next_run(state: NodeState, rule: RuleState) -> None:
+    """Put together what the run of a cron rule's next slot needs, while there is time."""
     expr, _, fire_ns = rule.bound.cron_slot(state.now.ts_ns)
-    if fire_ns is not None and (rule.prepared is None or rule.prepared.slot.fire_ns != fire_ns):
-        rule.prepared = _slot_run(state, rule.plugin_key, Slot(expr, fire_ns))
+    if fire_ns is None or (rule.next_slot is not None and rule.next_slot.fire_ns == fire_ns):
+        return
+    rule.next_slot = Slot(expr, fire_ns)
+    key = _key_of_slot(state, rule.plugin_key, rule.next_slot)
+    rule.next_run = _next_run(rule, key, _because(rule, (rule.next_slot,)))
 
 
-def _slot_run(state: NodeState, plugin: PluginKey, slot: Slot) -> SlotRun:
-    key = f"{state.settings.vsn}/{plugin.job_id}/{plugin.name}/{slot.expr}/{slot.fire_ns}"
-    return SlotRun(slot, key, run_names(plugin.name, key))
+def _key_of_slot(state: NodeState, plugin: PluginKey, slot: Slot) -> str:
+    return f"{state.settings.vsn}/{plugin.job_id}/{plugin.name}/{slot.expr}/{slot.fire_ns}"
+
+
+def _because(cause: RuleState, slots: Sequence[Slot]) -> dict[str, Any]:
+    """Say why a run is wanted."""
+    extra: dict[str, Any] = {"reason": f"triggered by {cause.rule.condition}"}
+    if slots:
+        extra["slot"] = clock_text(newest(slots).fire_ns)
+    return extra
+
+
+def _next_run(cause: RuleState, key: str, extra: Mapping[str, Any]) -> NextRun:
+    job_id, plugin = cause.plugin_key
+    names = run_names(plugin, key)
+    line = Report(QUEUED, {"job": job_id, "plugin": plugin, "run": names.run_id, **extra})
+    return NextRun(key, names, line, extra)
 
 
 def _create_run(turn: Turn, plugin: PluginState, rules: Sequence[RuleState], slots: list[Slot]) -> None:
@@ -196,35 +214,41 @@ def _create_run(turn: Turn, plugin: PluginState, rules: Sequence[RuleState], slo
     if not slots:
         # two lives may count alike when the first could not write what it did: the key says which one it was
         key = f"{state.settings.vsn}/{job_id}/{name}/{state.settings.life}#{state.run_counter + 1}"
-        enqueue(turn, plugin, cause, key, run_names(name, key), ())
+        enqueue(turn, plugin, cause, key, ())
         return
-    slot, prepared = newest(slots), cause.prepared
-    if prepared is None or prepared.slot != slot:
-        prepared = _slot_run(state, plugin.key, slot)
+    slot = newest(slots)
     _claim(turn, plugin, slots, slot.fire_ns)
     plugin.retry = None
-    enqueue(turn, plugin, cause, prepared.key, prepared.names, tuple(slots))
+    if cause.next_run is not None and slot == cause.next_slot:
+        _enqueue(turn, plugin, cause, cause.next_run, tuple(slots))
+    else:
+        enqueue(turn, plugin, cause, _key_of_slot(state, plugin.key, slot), tuple(slots))
 
 
 def enqueue(
-    turn: Turn,
-    plugin: PluginState,
-    cause: RuleState,
-    key: str,
-    names: RunNames,
-    slots: tuple[Slot, ...],
-    *,
-    retry: int = 0,
+    turn: Turn, plugin: PluginState, cause: RuleState, key: str, slots: tuple[Slot, ...], *, retry: int = 0
 ) -> None:
     """Make a run of a plugin that waits to be selected. `key`: what its names are derived from."""
+    extra = _because(cause, slots)
+    if retry:
+        extra["retry"] = retry
+    if cause.condition.needs.windows:
+        extra["values"] = cause.bound.explain(turn.now.ts_ns)
+    _enqueue(turn, plugin, cause, _next_run(cause, key, extra), slots, retry)
+
+
+def _enqueue(
+    turn: Turn, plugin: PluginState, cause: RuleState, ready: NextRun, slots: tuple[Slot, ...], retry: int = 0
+) -> None:
     state = turn.state
     state.run_counter += 1
     parameters = cause.rule.parameters
     duration = parameters.get("duration")
+    names = ready.names
     run = Run(
         names.run_id,
         state.run_counter,
-        key,
+        ready.key,
         plugin.key,
         plugin.goal_id,
         plugin.plugin,
@@ -242,14 +266,9 @@ def enqueue(
     state.waiting[run.run_id] = None
     plugin.active = run
     plugin.runs += 1
-    extra: dict[str, Any] = {"reason": f"triggered by {cause.rule.condition}"}
-    if slots:
-        extra["slot"] = clock_text(newest(slots).fire_ns)
-    if retry:
-        extra["retry"] = retry
-    if cause.condition.needs.windows:
-        extra["values"] = cause.bound.explain(turn.now.ts_ns)
-    say_run(turn, run, "plugin.queued", extra)
+    turn.effects.append(ready.line)
+    publish_run(turn, run, QUEUED, ready.extra)
+    tell(turn, plugin, QUEUED, ready.extra)
 
 
 def _claim(turn: Turn, plugin: PluginState, slots: list[Slot], fire_ns: int) -> None:

@@ -13,7 +13,6 @@ from edgesched.core.plan.firing import enqueue, gate
 from edgesched.core.plan.policies import clock_text
 from edgesched.core.plan.state import PluginState, Retry, newest
 from edgesched.core.plan.turn import Turn
-from edgesched.core.pods import run_names
 from edgesched.core.rules import next_fire
 
 
@@ -50,8 +49,7 @@ def due(turn: Turn, plugin: PluginState) -> None:
         pause_ns = round(turn.state.settings.min_gap_s * NS_PER_S)
         _arm(turn, plugin, retry._replace(due_boot_ns=max(plugin.gate_boot_ns, turn.now.boot_ns + pause_ns)))
         return
-    key = f"{retry.key}/retry{retry.number}"
-    enqueue(turn, plugin, cause, key, run_names(plugin.key.name, key), retry.slots, retry=retry.number)
+    enqueue(turn, plugin, cause, f"{retry.key}/retry{retry.number}", retry.slots, retry=retry.number)
 
 
 def _arm(turn: Turn, plugin: PluginState, retry: Retry) -> None:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from edgesched.core.model import Instant, Plugin, PodView, ScienceGoal, ScienceRule
+from edgesched.core.plan.effects import Report
 from edgesched.core.plan.events import SourceKind
 from edgesched.core.plan.ledger import Ledger
 from edgesched.core.plan.lifecycle import ENDED, RunState
@@ -45,12 +46,16 @@ def newest(slots: Sequence[Slot]) -> Slot:
     return slots[0] if len(slots) == 1 else max(slots, key=lambda slot: slot.fire_ns)
 
 
-class SlotRun(NamedTuple):
-    """What the run of a slot will be called: the key, and the names that are derived from it."""
+class NextRun(NamedTuple):
+    """What is known of a run before it is made.
 
-    slot: Slot
+    `key` and the names that are derived from it; `line`, its first line in the log; `extra`, what its first event adds.
+    """
+
     key: str
     names: RunNames
+    line: Report
+    extra: Mapping[str, Any]
 
 
 @dataclass(slots=True)
@@ -182,10 +187,9 @@ class RuleState:
     `order`: by job, then by place in the job. `verdict`: the last one. `known`: the last one that was not unknown.
     `true_since`: when the present spell of true began. `acted_boot_ns`: when a publish rule last acted. `blocked`:
     open slots that a gate holds back, with the gate. `is_cron`: it schedules and is nothing but a `cronjob()`; the
-    latest slot that was looked at is `looked_at_ns`, and `expected_ns` follows it. `prepared`: the run of
-    the next slot, named while there was time. `plugin_key`: names the plugin that
-    it schedules. `told_unknown_boot_ns`: when the log
-    last said that it became unknown.
+    latest slot that was looked at is `looked_at_ns`, and `expected_ns` follows it. `next_run` and `next_slot`: the
+    run of the next slot, made ready while there was time. `plugin_key`: names the plugin that it schedules.
+    `told_unknown_boot_ns`: when the log last said that it became unknown.
     """
 
     rule_id: int
@@ -207,7 +211,8 @@ class RuleState:
     grace_s: float = 0.0
     looked_at_ns: int | None = None
     expected_ns: int | None = None
-    prepared: SlotRun | None = None
+    next_run: NextRun | None = None
+    next_slot: Slot | None = None
     plugin_key: PluginKey = field(init=False)
 
     def __post_init__(self) -> None:
@@ -277,14 +282,21 @@ class NodeState:
     turns: int = 0
     evaluations: int = 0
     _id_prefix: str = field(init=False)
+    _message_prefix: str = field(init=False)
 
     def __post_init__(self) -> None:
         self._id_prefix = f"{self.settings.life}-"
+        self._message_prefix = f"{self.settings.vsn}-{self._id_prefix}"
 
     def next_effect_id(self) -> str:
         """Number an effect."""
         self.effect_counter += 1
         return f"{self._id_prefix}{self.effect_counter}"
+
+    def next_message_id(self) -> str:
+        """Number a message; the id is the node's own among all nodes."""
+        self.effect_counter += 1
+        return f"{self._message_prefix}{self.effect_counter}"
 
 
 class RuleFacts:

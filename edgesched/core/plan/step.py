@@ -32,7 +32,7 @@ from edgesched.core.plan.events import (
     Resumed,
     SourceKind,
 )
-from edgesched.core.plan.firing import evaluate_and_act, name_next_run
+from edgesched.core.plan.firing import evaluate_and_act, ready_next_run
 from edgesched.core.plan.state import NodeState, PauseKey, PluginKey
 from edgesched.core.plan.turn import Turn
 from edgesched.core.plan.wakeups import Key
@@ -97,8 +97,8 @@ def prepare(state: NodeState, deadline_ns: int) -> int:
     rules = [state.rules.get(cast("int", key[1])) for key in keys if key[0] == "rule"]
     crons = [rule for rule in rules if rule is not None and rule.is_cron]
     for rule in crons:
-        name_next_run(state, rule)
-    # after all names: rules share the triggers of equal expressions, which remember one slot
+        ready_next_run(state, rule)
+    # after all of them: rules share the triggers of equal expressions, which remember one slot
     for rule in crons:
         rule.bound.evaluate(deadline_ns)
     return len(crons)
