@@ -134,10 +134,10 @@ def _true_slots(turn: Turn, rules: Sequence[RuleState]) -> list[Slot]:
     """List the open slots of rules that are true."""
     if len(rules) == 1 and rules[0].is_cron:
         # it is true because its one slot is open, so there is no need to look whether it is
-        expr, fire_ns, _ = rules[0].bound.cron_slot(turn.now.ts_ns)
         slot = rules[0].next_slot
-        if slot is not None and slot.fire_ns == fire_ns:
+        if slot is not None and slot.fire_ns == rules[0].looked_at_ns:
             return [slot]
+        expr, fire_ns, _ = rules[0].bound.cron_slot(turn.now.ts_ns)
         return [] if fire_ns is None else [Slot(expr, fire_ns)]
     return open_slots(turn, rules)
 
