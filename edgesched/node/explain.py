@@ -76,15 +76,10 @@ def _rule(state: NodeState, rule: RuleState, now: Instant) -> Json:
         {"text": clause.text, "verdict": clause.verdict.word, "reason": clause.verdict.reason, "detail": clause.detail}
         for clause in rule.bound.clauses(now.ts_ns)
     ]
-    shown_rule["joined_by"] = joined_by(rule)
+    shown_rule["joined_by"] = rule.condition.joined_by
     shown_rule["slots"] = [_slot(state, rule, need, now) for need in rule.condition.needs.crons]
     shown_rule["next_look"] = views.when(rule.bound.next_change(now.ts_ns))
     return shown_rule
-
-
-def joined_by(rule: RuleState) -> str:
-    """Return `and` or `or`, whichever stands between the clauses of a rule; empty when there is one clause."""
-    return str(getattr(rule.condition.checked.tree, "op", "")) if len(rule.bound.clauses(0)) > 1 else ""
 
 
 def _slot(state: NodeState, rule: RuleState, need: CronNeed, now: Instant) -> Json:
@@ -152,7 +147,7 @@ def _rule_next(state: NodeState, rule: RuleState, now: Instant, *, held: bool) -
         for clause in rule.bound.clauses(now.ts_ns)
         if clause.verdict.value is not True
     ]
-    if joined_by(rule) == "or" and len(missing) > 1:
+    if rule.condition.joined_by == "or" and len(missing) > 1:
         return ["one of these must come: " + "; or ".join(missing)]
     return missing
 

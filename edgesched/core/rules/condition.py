@@ -180,6 +180,12 @@ class Condition:
         crons = self.needs.crons
         return len(crons) == 1 and crons[0].expr != cron.REBOOT and isinstance(self.checked.tree, ast.Call)
 
+    @property
+    def joined_by(self) -> str:
+        """`and` or `or`, whichever stands between its clauses; empty when there is one clause."""
+        tree = self.checked.tree
+        return tree.op if isinstance(tree, ast.Logic) else ""
+
     def bind(self, facts: Facts, now_ns: int) -> Bound:
         """Bind to facts. Its windows are required as of `now_ns` and fill from then on."""
         return Bound(self, facts, now_ns)
