@@ -15,9 +15,19 @@ from typing import Any
 
 from bench.harness import Harness, percentile
 from edgesched.adapters.sqlite import StateFile
-from edgesched.core.model import ContainerView, Instant, Measurement, Plugin, PluginSpec, PodView, ScienceGoal, SubGoal
+from edgesched.core.model import (
+    ContainerView,
+    Instant,
+    Measurement,
+    Message,
+    Plugin,
+    PluginSpec,
+    PodView,
+    ScienceGoal,
+    SubGoal,
+)
 from edgesched.core.plan import NodeState, PlanSettings, next_deadline, step
-from edgesched.core.plan.effects import Effect, LaunchPod, Publish
+from edgesched.core.plan.effects import Effect, LaunchPod
 from edgesched.core.plan.events import Booted, Event, GoalsReceived, Measured, PodObserved, PodsListed, Woke
 from edgesched.core.plan.records import Recorder
 from edgesched.core.windows import WindowStore
@@ -111,7 +121,7 @@ def _size(node: Node, effects: list[Effect]) -> int:
     recorder._saved, recorder._told = saved  # noqa: SLF001
     node.state.ledger.fresh[:] = fresh
     node.state.fresh_story.extend(stories)
-    records += [effect.message for effect in effects if isinstance(effect, Publish)]
+    records += [effect for effect in effects if isinstance(effect, Message)]
     return sum(len(str(record)) for record in records)
 
 

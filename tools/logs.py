@@ -82,6 +82,12 @@ def _keys(node: ast.Dict) -> list[str]:
     return _constants([key for key in node.keys if key is not None])
 
 
+def _unpacked(node: ast.Dict) -> list[str]:
+    """Return the names of the dictionaries that a dictionary takes in (`**name`)."""
+    pairs = zip(node.keys, node.values, strict=True)
+    return [value.id for key, value in pairs if key is None and isinstance(value, ast.Name)]
+
+
 def _constants(nodes: list[ast.expr]) -> list[str]:
     return [str(node.value) for node in nodes if isinstance(node, ast.Constant)]
 
@@ -105,6 +111,7 @@ def _events_of(call: ast.Call, named: dict[str, list[str]]) -> Iterator[tuple[st
     for argument in call.args:
         if isinstance(argument, ast.Dict):
             keys += _keys(argument)
+            keys += [key for name in _unpacked(argument) for key in named.get(name, [])]
         elif isinstance(argument, ast.Name):
             keys += named.get(argument.id, [])
     for argument in call.args[:3]:

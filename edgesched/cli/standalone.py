@@ -187,14 +187,13 @@ class _PodMessages:
 
     def __call__(self, name: str, value: Any, meta: Mapping[str, str], pod: dict[str, Any]) -> None:
         from edgesched.core.model import Message
-        from edgesched.core.plan.effects import Publish
         from edgesched.core.pods import TASK
 
         image = pod["spec"]["containers"][0]["image"]
         task = pod["metadata"].get("labels", {}).get(TASK, "")
         told = {**meta, "vsn": self._vsn, "plugin": image.rpartition("/")[2], "task": task}
         message = Message(name, self._clock.now().ts_ns, value, told)
-        self._outbox.put(Publish(message))
+        self._outbox.put(message)
 
 
 def _with_log(narrator: Any, arguments: Namespace, parts: ExitStack) -> Any:

@@ -21,7 +21,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from edgesched.core.model import Message
-from edgesched.core.plan.effects import Effect, Publish, SetState
+from edgesched.core.plan.effects import Effect, SetState
 from edgesched.core.plan.records import Record, Recorder
 from edgesched.core.plan.state import NodeState
 from edgesched.errors import StoreUnavailableError
@@ -110,8 +110,8 @@ class Committer:
             self._recorder.forget(state)
         batch = Batch(records={record[:2]: record for record in self._recorder.changes(state)})
         for effect in effects:
-            if isinstance(effect, Publish):
-                batch.messages[effect.message.message_id] = effect.message
+            if isinstance(effect, Message):
+                batch.messages[effect.message_id] = effect
             elif isinstance(effect, SetState):
                 batch.scoreboard[effect.key] = effect.value
         if batch:

@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final, assert_never
 
-from edgesched.core.plan.effects import DeletePod, Effect, FetchLog, LaunchPod, Publish, Report, SetState
+from edgesched.core.model import Message
+from edgesched.core.plan.effects import DeletePod, Effect, FetchLog, LaunchPod, Report, SetState
 from edgesched.node.kubeworkers import KubeWorkers
 from edgesched.node.outlets import Board, Outbox
 from edgesched.node.supervisor import Supervisor
@@ -59,7 +60,7 @@ class Dispatcher:
             match effect:
                 case LaunchPod() | DeletePod() | FetchLog():
                     pass
-                case Publish():
+                case Message():
                     self.outbox.put(effect)
                 case SetState():
                     self.board.put(effect)

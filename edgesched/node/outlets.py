@@ -13,7 +13,8 @@ from collections import deque
 from collections.abc import Callable
 from typing import Final
 
-from edgesched.core.plan.effects import Publish, SetState
+from edgesched.core.model import Message
+from edgesched.core.plan.effects import SetState
 from edgesched.core.plan.events import EffectDone
 from edgesched.errors import RefusedError, TransientError
 from edgesched.node.backoff import backoff_s
@@ -103,8 +104,8 @@ class Outbox(Outlet):
         self._publisher = publisher
         self._answer = answer
         self._limit = limit
-        self._queue: deque[Publish] = deque()
-        self._sending: list[Publish] = []
+        self._queue: deque[Message] = deque()
+        self._sending: list[Message] = []
         self.dropped = 0
 
     @property
@@ -117,31 +118,31 @@ class Outbox(Outlet):
         """Wall-clock time of the oldest message that is not confirmed, 0 without one."""
         with self._changed:
             oldest = next(iter(self._sending or self._queue), None)
-            return 0 if oldest is None else oldest.message.ts_ns
+            return 0 if oldest is None else oldest.ts_ns
 
-    def put(self, effect: Publish) -> None:
+    def put(self, message: Message) -> None:
         """Add a message; the oldest waiting one goes when the outbox is full."""
-        dropped: Publish | None = None
+        dropped: Message | None = None
         with self._changed:
             if len(self._queue) >= self._limit:
                 dropped = self._queue.popleft()
                 self.dropped += 1
-            self._queue.append(effect)
+            self._queue.append(message)
             self._changed.notify()
         if dropped is not None:
             self._notice("outbox.full", level="error", limit=self._limit, dropped=self.dropped)
-            self._answer(EffectDone(dropped.effect_id, "refused", f"dropped: {self._limit} messages wait"))
+            self._answer(EffectDone(dropped.message_id, "refused", f"dropped: {self._limit} messages wait"))
 
     def _send_some(self) -> None:
         with self._changed:
             while self._queue and len(self._sending) < OUTBOX_BATCH:
                 self._sending.append(self._queue.popleft())
         try:
-            self._publisher.publish([effect.message for effect in self._sending])
-            answers = [EffectDone(effect.effect_id, "ok") for effect in self._sending]
+            self._publisher.publish(list(self._sending))
+            answers = [EffectDone(message.message_id, "ok") for message in self._sending]
         except RefusedError as error:
             self._notice("outbox.refused", level="error", error=str(error), messages=len(self._sending))
-            answers = [EffectDone(effect.effect_id, "refused", str(error)) for effect in self._sending]
+            answers = [EffectDone(message.message_id, "refused", str(error)) for message in self._sending]
         self._sending = []
         for answer in answers:
             self._answer(answer)

@@ -20,7 +20,6 @@ from edgesched.adapters.clock import kernel_synchronised
 from edgesched.adapters.sqlite import OUTBOX_AGE_S, OUTBOX_LIMIT
 from edgesched.core.model import Message
 from edgesched.core.plan.announce import PREFIX
-from edgesched.core.plan.effects import Publish
 from edgesched.errors import RefusedError, StoreUnavailableError
 from edgesched.node.committer import Committer
 from edgesched.node.outlets import OUTBOX_BATCH, Outlet
@@ -79,7 +78,7 @@ class StoredOutbox(Outlet):
         """Wall-clock time of the message that is tried just now, and so the oldest one; 0 without one."""
         return self._oldest_ns if self._waiting else 0
 
-    def put(self, _effect: Publish) -> None:
+    def put(self, _message: Message) -> None:
         """A message is in the store, or waits for it in memory: wake the thread."""
         with self._changed:
             self._waiting += 1

@@ -12,9 +12,9 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from edgesched.core.model import NS_PER_S, ContainerView, Instant, Measurement, PodOrder, PodView, ScienceGoal
+from edgesched.core.model import NS_PER_S, ContainerView, Instant, Measurement, Message, PodOrder, PodView, ScienceGoal
 from edgesched.core.plan import NodeState, PlanSettings, next_deadline, step
-from edgesched.core.plan.effects import DeletePod, Effect, FetchLog, LaunchPod, Publish, Report, SetState
+from edgesched.core.plan.effects import DeletePod, Effect, FetchLog, LaunchPod, Report, SetState
 from edgesched.core.plan.events import (
     Booted,
     EffectDone,
@@ -186,11 +186,8 @@ class World:
                 self.later(0.1, lambda effect=effect: self._delete(effect))  # type: ignore[misc]
             elif isinstance(effect, FetchLog):
                 self.later(0.1, lambda effect=effect: EffectDone(effect.effect_id, "ok", log=("x",)))  # type: ignore[misc]
-            elif isinstance(effect, Publish):
-                message = effect.message
-                self.said.append(
-                    (message.name.removeprefix("sys.scheduler.status."), message.value, message.message_id)
-                )
+            elif isinstance(effect, Message):
+                self.said.append((effect.name.removeprefix("sys.scheduler.status."), effect.value, effect.message_id))
 
     def _create(self, effect: LaunchPod) -> Event:
         order = effect.order
@@ -246,10 +243,9 @@ def _text(effect: Effect) -> str | None:
         return f"launch {effect.order}"
     if isinstance(effect, DeletePod):
         return f"delete {effect.pod_name} {effect.uid} {effect.grace_s}"
-    if isinstance(effect, Publish):
-        message = effect.message
-        value = json.dumps(message.value, default=dict)
-        return f"publish {message.message_id} {message.name} {message.ts_ns} {value} {message.scope}"
+    if isinstance(effect, Message):
+        value = json.dumps(effect.value, default=dict)
+        return f"publish {effect.message_id} {effect.name} {effect.ts_ns} {value} {effect.scope}"
     if isinstance(effect, FetchLog):
         return f"log {effect}"
     if isinstance(effect, SetState):

@@ -13,7 +13,7 @@ import pytest
 
 from edgesched.adapters.sqlite import StateFile
 from edgesched.core.model import Message
-from edgesched.core.plan.effects import Effect, Publish
+from edgesched.core.plan.effects import Effect
 from edgesched.core.plan.events import Event
 from edgesched.core.plan.records import Recorder
 from edgesched.errors import BrokerUnavailableError
@@ -130,7 +130,7 @@ class CutOff:
     def _commit(self, _event: Event, effects: list[Effect]) -> None:
         self.committer.commit(self.world.state, effects, False)
         for effect in effects:
-            if isinstance(effect, Publish):
+            if isinstance(effect, Message):
                 self.outbox.put(effect)
 
     def restart(self) -> None:

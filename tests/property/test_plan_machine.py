@@ -9,9 +9,9 @@ from hypothesis import Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from edgesched.core.model import ContainerView
+from edgesched.core.model import ContainerView, Message
 from edgesched.core.plan import PlanSettings
-from edgesched.core.plan.effects import DeletePod, Effect, FetchLog, LaunchPod, Publish
+from edgesched.core.plan.effects import DeletePod, Effect, FetchLog, LaunchPod
 from edgesched.core.plan.events import Booted, EffectDone, PodEventObserved, PodObserved, PodsListed
 from edgesched.core.plan.invariants import violations
 from edgesched.core.plan.lifecycle import RunState
@@ -71,10 +71,10 @@ class PlanMachine(RuleBasedStateMachine):
                 self.logs.append(effect.effect_id)
             elif isinstance(effect, DeletePod):
                 self.deleting[effect.pod_name] = effect.effect_id
-            elif isinstance(effect, Publish):
-                name = effect.message.name.removeprefix("sys.scheduler.status.")
-                if name in END_EVENTS and "run_id" in effect.message.value:
-                    self.ends[effect.message.value["run_id"]] += 1
+            elif isinstance(effect, Message):
+                name = effect.name.removeprefix("sys.scheduler.status.")
+                if name in END_EVENTS and "run_id" in effect.value:
+                    self.ends[effect.value["run_id"]] += 1
 
     def _launch(self, effect: LaunchPod) -> None:
         run = self.node.state.runs[effect.order.run_id]

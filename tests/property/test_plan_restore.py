@@ -8,7 +8,8 @@ from typing import Any
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
-from edgesched.core.plan.effects import Effect, LaunchPod, Publish
+from edgesched.core.model import Message
+from edgesched.core.plan.effects import Effect, LaunchPod
 from edgesched.core.plan.events import Booted, PodsListed
 from edgesched.core.plan.invariants import violations
 from edgesched.core.plan.records import Record, Recorder
@@ -99,8 +100,8 @@ def told(effects: list[Effect]) -> list[object]:
     for effect in effects:
         if isinstance(effect, LaunchPod):
             seen.append(effect.order)
-        elif isinstance(effect, Publish):
-            seen.append((effect.message.name, effect.message.ts_ns, repr(effect.message.value), effect.message.scope))
+        elif isinstance(effect, Message):
+            seen.append((effect.name, effect.ts_ns, repr(effect.value), effect.scope))
     return seen
 
 

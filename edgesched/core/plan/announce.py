@@ -12,7 +12,7 @@ from functools import cache
 from typing import Any, Final
 
 from edgesched.core.model import NO_PAIRS, Message, Plugin
-from edgesched.core.plan.effects import Publish, Report
+from edgesched.core.plan.effects import Report
 from edgesched.core.plan.state import PluginState, Run, StoryLine
 from edgesched.core.plan.turn import Turn
 
@@ -136,4 +136,4 @@ def _full_name(name: str) -> str:
 
 def _publish(turn: Turn, name: str, value: Any, *, scope: str, as_text: bool) -> None:
     message_id = turn.state.next_message_id()
-    turn.effects.append(Publish(Message(name, turn.now.ts_ns, value, NO_PAIRS, scope, message_id, as_text)))
+    turn.effects.append(Message(name, turn.now.ts_ns, value, NO_PAIRS, scope, message_id, as_text))

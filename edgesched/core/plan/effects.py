@@ -1,8 +1,8 @@
 """What the planner wants done. Imperatives, carried out by the shell after the state is committed.
 
-Every effect is idempotent: repeating one after a crash changes nothing. `effect_id` names it in `EffectDone`. The
-frequent ones are named tuples: making one costs a fifth of making a frozen dataclass, and a full minute makes
-thousands.
+Every effect is idempotent: repeating one after a crash changes nothing. `effect_id` names it in `EffectDone`. A
+`Message` asks to be published; its `message_id` names it. The frequent ones are named tuples: making one costs a fifth
+of making a frozen dataclass, and a full minute makes thousands.
 """
 
 from __future__ import annotations
@@ -48,17 +48,6 @@ class FetchLog:
     lines: int = 3
 
 
-class Publish(NamedTuple):
-    """Publish a Waggle message."""
-
-    message: Message
-
-    @property
-    def effect_id(self) -> str:
-        """That of the message."""
-        return self.message.message_id
-
-
 @dataclass(frozen=True, slots=True)
 class SetState:
     """Write a value to the scoreboard, always as text."""
@@ -76,4 +65,4 @@ class Report(NamedTuple):
     level: str = "info"
 
 
-Effect = LaunchPod | DeletePod | FetchLog | Publish | SetState | Report
+Effect = LaunchPod | DeletePod | FetchLog | Message | SetState | Report

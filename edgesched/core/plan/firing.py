@@ -8,7 +8,7 @@ Unknown never acts, is no edge between two trues, and ends a `hold`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from edgesched.core.model import HOUR_NS, NS_PER_S
@@ -26,7 +26,6 @@ from edgesched.core.plan.turn import Turn
 from edgesched.core.pods import run_names
 from edgesched.core.rules import parse_duration_ns
 
-QUEUED = "plugin.queued"
 SCOPES = {"all": "all", "node": "node", "beehive": "beehive", "cloud": "beehive"}
 
 
@@ -184,26 +183,24 @@ def ready_next_run(state: NodeState, rule: RuleState) -> None:
     if fire_ns is None or (rule.next_slot is not None and rule.next_slot.fire_ns == fire_ns):
         return
     rule.next_slot = Slot(expr, fire_ns)
-    key = _key_of_slot(state, rule.plugin_key, rule.next_slot)
-    rule.next_run = _next_run(rule, key, _because(rule, (rule.next_slot,)))
+    rule.next_run = _next_run(rule, _key_of_slot(state, rule.plugin_key, rule.next_slot), (rule.next_slot,))
 
 
 def _key_of_slot(state: NodeState, plugin: PluginKey, slot: Slot) -> str:
     return f"{state.settings.vsn}/{plugin.job_id}/{plugin.name}/{slot.expr}/{slot.fire_ns}"
 
 
-def _because(cause: RuleState, slots: Sequence[Slot]) -> dict[str, Any]:
-    """Say why a run is wanted."""
+def _next_run(cause: RuleState, key: str, slots: Sequence[Slot], *, retry: int = 0, values: str = "") -> NextRun:
+    job_id, plugin = cause.plugin_key
+    names = run_names(plugin, key)
     extra: dict[str, Any] = {"reason": f"triggered by {cause.rule.condition}"}
     if slots:
         extra["slot"] = clock_text(newest(slots).fire_ns)
-    return extra
-
-
-def _next_run(cause: RuleState, key: str, extra: Mapping[str, Any]) -> NextRun:
-    job_id, plugin = cause.plugin_key
-    names = run_names(plugin, key)
-    line = Report(QUEUED, {"job": job_id, "plugin": plugin, "run": names.run_id, **extra})
+    if retry:
+        extra["retry"] = retry
+    if values:
+        extra["values"] = values
+    line = Report("plugin.queued", {"job": job_id, "plugin": plugin, "run": names.run_id, **extra})
     return NextRun(key, names, line, extra)
 
 
@@ -229,12 +226,8 @@ def enqueue(
     turn: Turn, plugin: PluginState, cause: RuleState, key: str, slots: tuple[Slot, ...], *, retry: int = 0
 ) -> None:
     """Make a run of a plugin that waits to be selected. `key`: what its names are derived from."""
-    extra = _because(cause, slots)
-    if retry:
-        extra["retry"] = retry
-    if cause.condition.needs.windows:
-        extra["values"] = cause.bound.explain(turn.now.ts_ns)
-    _enqueue(turn, plugin, cause, _next_run(cause, key, extra), slots, retry)
+    values = cause.bound.explain(turn.now.ts_ns) if cause.condition.needs.windows else ""
+    _enqueue(turn, plugin, cause, _next_run(cause, key, slots, retry=retry, values=values), slots, retry)
 
 
 def _enqueue(
@@ -267,8 +260,8 @@ def _enqueue(
     plugin.active = run
     plugin.runs += 1
     turn.effects.append(ready.line)
-    publish_run(turn, run, QUEUED, ready.extra)
-    tell(turn, plugin, QUEUED, ready.extra)
+    publish_run(turn, run, ready.line.event, ready.extra)
+    tell(turn, plugin, ready.line.event, ready.extra)
 
 
 def _claim(turn: Turn, plugin: PluginState, slots: list[Slot], fire_ns: int) -> None:

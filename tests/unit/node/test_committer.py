@@ -93,8 +93,8 @@ class Shell:
         """Commit and dispatch as the engine does."""
         done = self.committer.commit(self.node.state, effects, quiet)
         for effect in done:
-            if type(effect).__name__ == "Publish":
-                self.outbox.put(effect)  # type: ignore[arg-type]
+            if isinstance(effect, Message):
+                self.outbox.put(effect)
         return done
 
     def close(self) -> None:

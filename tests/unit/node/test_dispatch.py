@@ -10,7 +10,7 @@ import pytest
 
 from edgesched.adapters.scoreboard import MemoryScoreboard
 from edgesched.core.model import Message
-from edgesched.core.plan.effects import DeletePod, Effect, FetchLog, Publish, Report, SetState
+from edgesched.core.plan.effects import DeletePod, Effect, FetchLog, Report, SetState
 from edgesched.core.plan.events import EffectDone
 from edgesched.errors import BrokerUnavailableError, KubeRefusedError, KubeUnavailableError, RefusedError
 from edgesched.node import kubeworkers, outlets
@@ -67,9 +67,9 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(outlets, "RETRY_LONGEST_S", 0.05)
 
 
-def publish(name: str) -> Publish:
+def publish(name: str) -> Message:
     """Return an effect that publishes a message of that name."""
-    return Publish(Message(name, 1, 1, message_id=f"pub:{name}"))
+    return Message(name, 1, 1, message_id=f"pub:{name}")
 
 
 def test_a_launch_is_answered_with_the_pod() -> None:

@@ -11,6 +11,7 @@ from edgesched.core.model import (
     ContainerView,
     Instant,
     Measurement,
+    Message,
     Plugin,
     PluginSpec,
     PodOrder,
@@ -19,7 +20,7 @@ from edgesched.core.model import (
     SubGoal,
 )
 from edgesched.core.plan import NodeState, PlanSettings, next_deadline, step
-from edgesched.core.plan.effects import DeletePod, Effect, LaunchPod, Publish, Report
+from edgesched.core.plan.effects import DeletePod, Effect, LaunchPod, Report
 from edgesched.core.plan.events import (
     Booted,
     EffectDone,
@@ -198,12 +199,12 @@ def run_ids(effects: Iterable[Effect]) -> list[str]:
 def events(effects: Iterable[Effect]) -> list[str]:
     """Return the short names of the published scheduler events."""
     prefix = "sys.scheduler.status."
-    return [effect.message.name.removeprefix(prefix) for effect in of(effects, Publish)]
+    return [effect.name.removeprefix(prefix) for effect in of(effects, Message)]
 
 
 def payload(effects: Iterable[Effect], name: str) -> dict[str, Any]:
     """Return the payload of the only event of that name."""
-    found = [effect.message.value for effect in of(effects, Publish) if effect.message.name.endswith(name)]
+    found = [effect.value for effect in of(effects, Message) if effect.name.endswith(name)]
     assert len(found) == 1, f"{len(found)} events {name}"
     return dict(found[0])
 

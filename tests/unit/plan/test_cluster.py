@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import pytest
 
-from edgesched.core.model import NS_PER_S, ContainerView, PodView
+from edgesched.core.model import NS_PER_S, ContainerView, Message, PodView
 from edgesched.core.plan import PlanSettings
-from edgesched.core.plan.effects import FetchLog, LaunchPod, Publish
+from edgesched.core.plan.effects import FetchLog, LaunchPod
 from edgesched.core.plan.events import Booted, EffectDone, PodEventObserved, PodObserved, PodsListed
 from edgesched.core.plan.lifecycle import ENDED, TRANSITIONS, RunState, may_follow
 from tests.unit.plan.driver import START_NS, Driver, deletions, events, goal, launches, of, payload, reports, run_ids
@@ -30,7 +30,7 @@ def test_the_whole_life_of_a_run_is_told_in_order(node: Driver, run: str) -> Non
     told += node.runs(run)
     node.at = 4.0
     told += node.ends(run)
-    names = [effect.message.name.removeprefix("sys.scheduler.status.") for effect in of(told, Publish)]
+    names = [effect.name.removeprefix("sys.scheduler.status.") for effect in of(told, Message)]
     assert names == [
         "plugin.scheduled",
         "plugin.launched",
@@ -39,7 +39,7 @@ def test_the_whole_life_of_a_run_is_told_in_order(node: Driver, run: str) -> Non
         "sys.scheduler.plugin.lastexecution",
         "plugin.complete",
     ]
-    (last,) = [effect.message for effect in of(told, Publish) if effect.message.name.endswith("lastexecution")]
+    (last,) = [effect for effect in of(told, Message) if effect.name.endswith("lastexecution")]
     assert (last.scope, last.value, last.as_text) == ("node", "p", False)
     complete = payload(told, "plugin.complete")
     assert complete["k3s_pod_name"] == node.orders[run].pod_name

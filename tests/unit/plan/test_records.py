@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from edgesched.core.model import DAY_NS, NS_PER_S
+from edgesched.core.model import DAY_NS, NS_PER_S, Message
 from edgesched.core.plan import PlanSettings
-from edgesched.core.plan.effects import Publish
 from edgesched.core.plan.events import Booted, PodsListed
 from edgesched.core.plan.ledger import KEEP_NS, Ledger, SlotKey
 from edgesched.core.plan.records import Record, Recorder, slot_text
@@ -34,7 +33,7 @@ def test_numbers_of_messages_go_on_without_a_gap(node: Driver) -> None:
     again = reborn(node, Recorder().changes(node.state))
     effects += again.send(Booted("b1"))
     effects += again.advance(61.0)
-    numbers = [int(effect.effect_id.rpartition("-")[2]) for effect in of(effects, Publish)]
+    numbers = [int(effect.message_id.rpartition("-")[2]) for effect in of(effects, Message)]
     assert numbers == list(range(1, len(numbers) + 1))
 
 
@@ -43,7 +42,7 @@ def test_the_ids_of_another_process_differ(node: Driver) -> None:
     ids = set()
     for start in ("a", "b"):
         node = Driver(PlanSettings(vsn="W023", start=start))
-        ids |= {effect.message.message_id for effect in of(node.start(goal(EVERY_MINUTE)), Publish)}
+        ids |= {effect.message_id for effect in of(node.start(goal(EVERY_MINUTE)), Message)}
     assert {each.rpartition("-")[0] for each in ids} == {"W023-0.a", "W023-0.b"}
 
 
