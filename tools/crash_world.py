@@ -213,7 +213,8 @@ def _serve(log: str) -> int:
 
     # an agent that is made loads what it needs; nothing is started
     made = ["-nodename", "W0", "--kube-server", "http://127.0.0.1:1", "--mqtt-uri", "mqtt://127.0.0.1:1"]
-    build(load_config([*made, "--job=/nowhere", "--http-listen", "off", "--wes=false"]), notice=lambda *_, **__: None)
+    made += ["--job", str(Path(log).parent), "--http-listen", "off", "--wes=false"]
+    build(load_config(made), notice=lambda *_, **__: None)
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     print("ready", flush=True)
     for line in sys.stdin:

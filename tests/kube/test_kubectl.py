@@ -15,6 +15,8 @@ from tests.kube.behaviours import SCENARIO, Node, behaving
 from tests.kube.rawkube import RawKube
 
 KUBECTL = Path(sys.executable).parent / "kubectl"
+ALONE = {"HOME": "/nowhere", "KUBECACHEDIR": "/dev/null"}
+"""No configuration of the one who tests, and nothing left behind."""
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +37,7 @@ def node(cluster: SimCluster) -> Iterator[Node]:
 def kubectl(cluster: SimCluster, *words: str, namespace: str = "ses", ok: bool = True) -> str:
     """Run kubectl; returns what it prints, also of a refusal when `ok` is False."""
     command = [str(KUBECTL), "--server", cluster.url, "-n", namespace, *words]
-    result = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False, env={"HOME": "/nowhere"})
+    result = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False, env=ALONE)
     assert (result.returncode == 0) is ok, result.stderr
     return result.stdout if ok else result.stderr
 
@@ -99,7 +101,7 @@ def test_get_by_label_and_everywhere(cluster: SimCluster, node: Node) -> None:
 def test_get_watch_shows_pods_come_and_go(cluster: SimCluster, node: Node) -> None:
     """A line for each change, as they happen."""
     command = [str(KUBECTL), "--server", cluster.url, "-n", "ses", "get", "pods", "-w", "--no-headers"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env={"HOME": "/nowhere"}) as watching:
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=ALONE) as watching:
         assert watching.stdout is not None
         node.create(behaving("p1", "ok"))
         seen: list[str] = []
