@@ -6,7 +6,7 @@ import importlib
 import sys
 from pathlib import Path
 
-from bench.harness import Harness
+from bench.harness import Harness, Stolen
 
 ALL = sorted(
     path.stem for path in Path(__file__).parent.glob("*.py") if path.stem != "harness" and not path.stem.startswith("_")
@@ -25,7 +25,9 @@ def main(names: list[str]) -> int:
     harness = Harness()
     for name in names or [name for name in ALL if name not in ROOTS]:
         print(f"-- {name}")
+        stolen = Stolen()
         importlib.import_module(f"bench.{name}").run(harness)
+        harness.note(f"{name}: the host took {stolen.share():.0%} of the processor time that was wanted here")
         harness.save()
     missed = [row.name for row in harness.rows if row.kept is False]
     print(
