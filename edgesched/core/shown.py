@@ -22,12 +22,13 @@ _CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u20
 def shown(text: str, limit: int = SHOWN_CHARS) -> str:
     """Make `text` safe to show: cut to `limit` characters, then escaped; ends in an ellipsis when it was cut."""
     cut = text if len(text) <= limit else text[: limit - 1] + "…"
-    return _CONTROLS.sub(_escape, cut)
+    # what can be printed has none of them, and asking costs a tenth of looking for them
+    return cut if cut.isprintable() else _CONTROLS.sub(_escape, cut)
 
 
 def hide_passwords(text: str) -> str:
     """Replace the password in every URL of `text` by `***`."""
-    return _USERINFO.sub(r"\1:***@", text)
+    return _USERINFO.sub(r"\1:***@", text) if "://" in text else text
 
 
 def _escape(match: re.Match[str]) -> str:

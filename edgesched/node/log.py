@@ -14,6 +14,7 @@ Decisions (INFO) carry run ids and so never collapse.
 
 from __future__ import annotations
 
+import functools
 import json
 import logging
 import re
@@ -138,7 +139,7 @@ class LogSink(logging.Handler):
 
     def _clean(self, name: str, value: object) -> object:
         """Make a value fit for a log: hidden, cut, escaped; plain numbers and booleans stay as they are."""
-        if _SECRET_KEY.search(name) and value not in (None, "", False, True):
+        if _is_secret(name) and value not in (None, "", False, True):
             return HIDDEN
         if value is None or isinstance(value, (bool, int, float)):
             return value
@@ -172,11 +173,19 @@ def _event_of(record: logging.LogRecord) -> tuple[str, Mapping[str, object]]:
     return f"log.{record.name}", told
 
 
+@functools.lru_cache(maxsize=1024)
+def _is_secret(key: str) -> bool:
+    return _SECRET_KEY.search(key) is not None
+
+
+@functools.lru_cache(maxsize=1024)
+def _varies(key: str) -> bool:
+    return _VARYING.search(key) is not None
+
+
 def _identity(fields: Mapping[str, object]) -> tuple[tuple[str, str], ...]:
     return tuple(
-        (name, str(value))
-        for name, value in fields.items()
-        if not isinstance(value, float) and not _VARYING.search(name)
+        (name, str(value)) for name, value in fields.items() if not isinstance(value, float) and not _varies(name)
     )
 
 
