@@ -264,7 +264,11 @@ def test_watch_goes_on_until_it_is_stopped(theone: Api) -> None:
     environment = {**os.environ, "SES_HOST": theone.url, "SES_USER_TOKEN": theone.token, "PYTHONUNBUFFERED": "1"}
     command = [sys.executable, "-m", "edgesched.cli.sesctl", "stat", "--watch", "0.2"]
     seen: list[str] = []
+
+    # a shell starts what it puts into the background with Ctrl-C ignored, and so these tests, and so their children
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as child:
+        signal.signal(signal.SIGINT, before)
         assert child.stdout is not None
 
         def heads() -> int:
