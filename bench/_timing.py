@@ -43,3 +43,10 @@ def median_ratio(
         bs.append((end - middle) / times)
         ratios.append((middle - start) / (end - middle))
     return statistics.median(as_), statistics.median(bs), statistics.median(ratios)
+
+
+def bare_loop_s() -> float:
+    """Return the CPU seconds of a bare loop in this thread: beside a busy neighbour everything takes twice as long."""
+    start_s = time.thread_time()
+    sum(number * number for number in range(100_000))
+    return time.thread_time() - start_s

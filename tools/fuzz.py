@@ -25,6 +25,7 @@ from dataclasses import dataclass
 from multiprocessing.sharedctypes import Synchronized
 from typing import Any, TypeVar
 
+from bench._timing import bare_loop_s
 from edgesched.core.model import SECOND_NS, Measurement, Site
 from edgesched.core.rules import check_rule, compile_condition, parse_rule
 from edgesched.core.windows import WindowStore
@@ -33,7 +34,7 @@ from tools.fuzz_inputs import Inputs
 
 CPU_LIMIT_S = 0.05
 LOOP_S = 0.006
-"""What `_slowness` loops for on the machine that the limit was set on."""
+"""What a bare loop takes on the machine that the limit was set on."""
 HANG_S = 20
 MEMORY_MIB = 64
 ADDRESS_SPACE = 4 << 30
@@ -194,9 +195,7 @@ def _longest(text: str, seed: int) -> Watch:
 
 def _slowness() -> float:
     """Return how many times as long as usual a bare loop takes just now, 1 at least."""
-    start_s = time.process_time()
-    sum(number * number for number in range(100_000))
-    return max(1.0, (time.process_time() - start_s) / LOOP_S)
+    return max(1.0, bare_loop_s() / LOOP_S)
 
 
 def run(inputs: Inputs, indexes: range, current: Synchronized[int] | None = None) -> list[Failure]:
