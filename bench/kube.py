@@ -114,6 +114,7 @@ class _Agent:
         command += ["--wes=false", "--kube-workers", str(WORKERS)]
         self._process = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
         self._seen: list[str] = []
+        self._is_ready = False
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
 
@@ -126,11 +127,12 @@ class _Agent:
         self._reader.join(10)
 
     def wait_for(self, event: str) -> None:
-        """Wait for a line of the log."""
+        """Wait for a line of the log; those after it are not looked at, which would take time from the measurement."""
         end_s = time.monotonic() + 60
         while event not in self._seen:
             assert time.monotonic() < end_s, f"no {event}; {self._seen[-5:]}"
             time.sleep(0.01)
+        self._is_ready = True
 
     def cpu_s(self) -> float:
         """Processor time so far."""
@@ -140,4 +142,5 @@ class _Agent:
     def _read(self) -> None:
         assert self._process.stderr is not None
         for line in self._process.stderr:
-            self._seen.append(json.loads(line)["event"] if line.startswith("{") else line)
+            if not self._is_ready:
+                self._seen.append(json.loads(line)["event"] if line.startswith("{") else line)

@@ -39,6 +39,7 @@ class Dispatcher:
     ) -> None:
         self.kube = KubeWorkers(pods, answer=answer, notice=notice, sent=sent)
         self.outbox = outbox or Outbox(publisher, answer=answer, notice=notice)
+        self.outbox.gives_way_to = lambda: self.kube.crowded
         self.board = Board(scoreboard, answer=answer, notice=notice)
         self._notice = notice
         self._workers = workers

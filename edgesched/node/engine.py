@@ -4,6 +4,9 @@ It takes a batch of events, lets the planner decide on each, commits what change
 commit, then act. A crash between the two repeats an effect, and effects are idempotent.
 
 A deadline is wall time; the wait for it is monotonic and never longer than 10 s, so a stepped clock costs at most that.
+A deadline at which many runs are due is decided a little ahead of its time, as of that time, and handed out when it has
+come: a thousand launches are then late by nothing instead of by the time that it takes to decide on them. What arrives
+in between is decided next.
 An exception while one event is decided is a defect of ours or of a library: it is logged with the event and the engine
 goes on. An `InvariantError` is not: the state contradicts itself, so the process ends before more damage is done and
 starts again from the last commit.
@@ -13,6 +16,7 @@ from __future__ import annotations
 
 import queue
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass
@@ -35,6 +39,12 @@ BREATH_S: Final = 0.0005
 """Between two turns that deadlines alone caused: a storm of them must not keep a core busy."""
 LEISURE_S: Final = 0.1
 EARLY_S: Final = 0.2
+"""Before a deadline, to prepare for it."""
+MANY_RUNS: Final = 50
+"""So many that it takes longer to decide on them than to wake up."""
+LONGEST_LEAD_NS: Final = 100_000_000
+RUN_NS: Final = 40_000
+"""What one of many runs takes to be decided on, before it has been measured."""
 GATHER_S: Final = 0.03
 QUESTIONS_A_TURN: Final = 4
 WOKE: Final = Woke()
@@ -46,12 +56,12 @@ class Planner(Generic[State]):
 
     `step(state, event, now)` returns the effects of one event. `next_deadline(state)` is the next time, ns UTC, at
     which something changes by itself, None when there is none. `prepare(state, deadline_ns)`, called up to `EARLY_S`
-    before such a time, does ahead what can be done ahead.
+    before such a time, does ahead what can be done ahead, and returns how many runs may be made then.
     """
 
     step: Callable[[State, Event, Instant], list[Effect]]
     next_deadline: Callable[[State], int | None]
-    prepare: Callable[[State, int], None] | None = None
+    prepare: Callable[[State, int], int] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,8 +72,8 @@ class Hooks(Generic[State]):
     whether the turn was quiet, that is, nothing but measurements and deadlines came. `settled` is called after a turn
     that was not. `idle` is called before a wait of more than `LEISURE_S`, when nothing lies ready. `crowded` says that
     many requests are under way: their answers gather for `GATHER_S` and are decided and committed together, because a
-    turn for each would keep the processor from the requests. `decided` is called with each event and its effects (a
-    clock reading for a benchmark).
+    turn for each would keep the processor from the requests. `decided` is called with each event and its effects when
+    they may be acted on (a clock reading for a benchmark).
     """
 
     commit: Callable[[State, list[Effect], bool], list[Effect]] | None = None
@@ -100,6 +110,8 @@ class Engine(Generic[State]):
         self._next_deadline = planner.next_deadline
         self._prepare = planner.prepare
         self._prepared_ns: int | None = None
+        self._runs_ahead = 0
+        self._run_ns = RUN_NS
         self._dispatch = dispatch
         self._notice = notice
         self._commit = hooks.commit or _commit_nothing
@@ -170,34 +182,59 @@ class Engine(Generic[State]):
             if left_s > EARLY_S:
                 left_s -= EARLY_S
             elif left_s > 0.0:
+                self._runs_ahead = self._prepare(self._state, deadline_ns)
                 self._prepared_ns = deadline_ns
-                self._prepare(self._state, deadline_ns)
                 left_s = (deadline_ns - self._clock.now().ts_ns) / NS_PER_S
-        return min(max(left_s, self._pause_s), LONGEST_WAIT_S)
+        return min(max(left_s - self._lead_ns(deadline_ns) / NS_PER_S, self._pause_s), LONGEST_WAIT_S)
+
+    def _lead_ns(self, deadline_ns: int) -> int:
+        """Return how long before a deadline it is decided: 0 unless it was found to make many runs."""
+        if self._prepared_ns != deadline_ns or self._runs_ahead < MANY_RUNS:
+            return 0
+        return min(self._runs_ahead * self._run_ns, LONGEST_LEAD_NS)
 
     def _turn(self, batch: list[Event]) -> None:
         """Decide on a batch, or on a deadline that has come; every step takes the deadlines that are due with it."""
         now = self._clock.now()
         deadline_ns = self._next_deadline(self._state)
-        due = deadline_ns is not None and deadline_ns <= now.ts_ns
+        ahead = not batch and deadline_ns is not None and 0 < deadline_ns - now.ts_ns <= self._lead_ns(deadline_ns)
+        due = ahead or (deadline_ns is not None and deadline_ns <= now.ts_ns)
         if not batch and self._was_set(now):
             # deadlines are wall time: a clock that was set back an hour would put all of them off by an hour
             due = True
-        effects: list[Effect] = []
-        for event in batch:
-            effects += self._decide(event, now)
+        decided: list[tuple[Event, list[Effect]]] = [(event, self._decide(event, now)) for event in batch]
         self._pause_s = 0.0
-        if due and not batch:
-            effects += self._decide(WOKE, now)
+        if ahead and deadline_ns is not None:
+            decided.append((WOKE, self._decide_ahead(now, deadline_ns)))
+        elif due and not batch:
+            decided.append((WOKE, self._decide(WOKE, now)))
             self._pause_s = BREATH_S
         quiet = all(isinstance(event, Measured) for event in batch)
         if batch or due:
             self._offset_ns = now.ts_ns - now.boot_ns
-            self._dispatch(self._commit(self._state, effects, quiet))
+            effects = self._commit(self._state, [effect for _, each in decided for effect in each], quiet)
+            if self._decided is not None:
+                for event, each in decided:
+                    self._decided(event, each)
+            self._dispatch(effects)
         if self._settled is not None and not quiet:
             self._settled(self._state)
         if due and self._next_deadline(self._state) == deadline_ns:
             self._pause_s = STUCK_WAIT_S
+
+    def _decide_ahead(self, now: Instant, deadline_ns: int) -> list[Effect]:
+        """Decide on a deadline as of its time, which is near, and wait for that."""
+        effects = self._decide(WOKE, Instant(deadline_ns, now.boot_ns + deadline_ns - now.ts_ns))
+        after = self._clock.now()
+        # half as much again for a processor that is busy next time
+        took_ns = (after.boot_ns - now.boot_ns) * 3 // 2
+        self._run_ns = max(took_ns // self._runs_ahead, self._run_ns * 9 // 10)
+        left_ns = deadline_ns - after.ts_ns
+        # a clock that is set back meanwhile must not hold us for an hour
+        while 0 < left_ns <= LONGEST_LEAD_NS:
+            time.sleep(left_ns / NS_PER_S)
+            left_ns = deadline_ns - self._clock.now().ts_ns
+        return effects
 
     def _was_set(self, now: Instant) -> bool:
         """Has the wall clock been set since the last step?"""
@@ -220,8 +257,6 @@ class Engine(Generic[State]):
                 happened=repr(event),
             )
             return []
-        if self._decided is not None:
-            self._decided(event, effects)
         return effects
 
     def _answer_questions(self) -> None:

@@ -315,9 +315,10 @@ def tap(notice: Notice, *hearers: Callable[[str, dict[str, Any]], None]) -> Noti
     return told
 
 
-def _prepare(state: NodeState, deadline_ns: int) -> None:
+def _prepare(state: NodeState, deadline_ns: int) -> int:
     if runs := prepare(state, deadline_ns):
         memory.make_room(runs)
+    return runs
 
 
 def build(config: Config, *, notice: Notice = log.notice, parts: Parts | None = None) -> Agent:

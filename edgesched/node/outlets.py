@@ -8,6 +8,7 @@ oldest go and are counted. The scoreboard keeps only the newest value of a key: 
 from __future__ import annotations
 
 import threading
+import time
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable
@@ -25,16 +26,24 @@ OUTBOX_BATCH: Final = 100
 RETRY_FIRST_S: Final = 0.5
 RETRY_LONGEST_S: Final = 30.0
 IDLE_WAIT_S: Final = 5.0
+LONGEST_WAY_S: Final = 5.0
+LOOK_S: Final = 0.05
 
 
 class Outlet(ABC):
-    """A queue to one peer and the loop that empties it."""
+    """A queue to one peer and the loop that empties it.
+
+    `gives_way_to`, when set, says that there is more urgent work than telling of it: the launches of a full minute.
+    While it does the queue waits, at most `LONGEST_WAY_S`.
+    """
 
     def __init__(self, name: str, *, notice: Notice) -> None:
         self._name = name
         self._notice = notice
         self._changed = threading.Condition(threading.Lock())
         self._failures = 0
+        self._gave_way_s: float | None = None
+        self.gives_way_to: Callable[[], bool] | None = None
 
     @property
     @abstractmethod
@@ -66,6 +75,9 @@ class Outlet(ABC):
                     if stop.is_set():
                         return
                     continue
+            if self._gives_way() and not stop.is_set():
+                stop.wait(LOOK_S)
+                continue
             try:
                 self._send_some()
             except TransientError as error:
@@ -75,6 +87,15 @@ class Outlet(ABC):
                 self._pause(stop, error)
             else:
                 self._tell_back()
+
+    def _gives_way(self) -> bool:
+        if self.gives_way_to is None or not self.gives_way_to():
+            self._gave_way_s = None
+            return False
+        now_s = time.monotonic()
+        if self._gave_way_s is None:
+            self._gave_way_s = now_s
+        return now_s - self._gave_way_s < LONGEST_WAY_S
 
     def _pause(self, stop: threading.Event, error: TransientError) -> None:
         self._failures += 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import socket
 import threading
 from pathlib import Path
@@ -110,6 +111,40 @@ def test_redirects_are_not_followed() -> None:
         api.get("/api/v1/x")
     assert caught.value.status == 307
     assert script.count("/elsewhere") == 0
+
+
+def test_a_server_below_a_path_is_asked_below_it() -> None:
+    """Cluster managers serve many clusters under one name: `https://HOST/k8s/clusters/ID`."""
+    script = Script()
+    script.other = lambda exchange: exchange.reply(200, {})
+    with scripted(script) as near:
+        api = KubeApi.connect(KubeTarget(server=f"{near.host}/k8s/clusters/c-1/"))
+        api.get("/api/v1/x", {"limit": 5})
+        api.close()
+    assert script.requests == [("GET", "/k8s/clusters/c-1/api/v1/x?limit=5")]
+
+
+def test_a_kubeconfig_with_a_proxy_goes_through_it(tmp_path: Path) -> None:
+    """The proxy is asked, and is told which server is meant."""
+    script = Script()
+    script.other = lambda exchange: exchange.reply(200, {})
+    path = tmp_path / "kubeconfig"
+    with scripted(script) as proxy:
+        cluster = {"server": "http://cluster.example:6443", "proxy-url": proxy.host}
+        path.write_text(
+            json.dumps(
+                {
+                    "clusters": [{"name": "c", "cluster": cluster}],
+                    "users": [{"name": "u", "user": {}}],
+                    "contexts": [{"name": "c", "context": {"cluster": "c", "user": "u"}}],
+                    "current-context": "c",
+                }
+            )
+        )
+        api = KubeApi.connect(KubeTarget(kubeconfig=str(path)))
+        api.get("/version")
+        api.close()
+    assert script.requests == [("GET", "http://cluster.example:6443/version")]
 
 
 def test_requests_run_side_by_side() -> None:

@@ -269,6 +269,31 @@ def test_the_outbox_waits_for_a_broker_and_keeps_the_order() -> None:
     assert rig.notices.named("outbox.back")
 
 
+def test_messages_give_way_to_a_crowd_of_launches() -> None:
+    """While a full minute is launched nothing is published; what was decided is told when that is done."""
+    rig = Rig()
+    rig.pods.held.clear()
+    pods = [f"pod-{number}" for number in range(20)]
+    with rig.running():
+        rig.dispatch(*[launch(name) for name in pods], publish("a"))
+        wait_until(lambda: len(rig.pods.calls) == 4)
+        threading.Event().wait(0.2)
+        assert rig.publisher.tries == 0
+        rig.pods.held.set()
+        rig.await_done(("pub:a", "ok"), *[(f"launch:{name}", "ok") for name in pods])
+
+
+def test_messages_do_not_give_way_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A cluster that is slow for long does not keep the world from hearing of it."""
+    monkeypatch.setattr(outlets, "LONGEST_WAY_S", 0.1)
+    rig = Rig()
+    rig.pods.held.clear()
+    with rig.running():
+        rig.dispatch(*[launch(f"pod-{number}") for number in range(20)], publish("a"))
+        rig.await_done(("pub:a", "ok"))
+        assert rig.dispatcher.kube.crowded
+
+
 def test_a_full_outbox_drops_the_oldest_and_counts() -> None:
     """A broker that stays away does not fill the memory."""
     answers, notices = Answers(), Notices()

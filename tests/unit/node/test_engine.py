@@ -27,6 +27,7 @@ class State:
     heard: list[tuple[Event, int]] = field(default_factory=list)
     deadline_ns: int | None = None
     prepared: list[tuple[int, int]] = field(default_factory=list)
+    runs: int = 0
 
 
 class Bench:
@@ -60,8 +61,9 @@ class Bench:
         self.react(event)
         return [Report("heard")]
 
-    def _prepare(self, state: State, deadline_ns: int) -> None:
+    def _prepare(self, state: State, deadline_ns: int) -> int:
         state.prepared.append((deadline_ns, self.clock.now().ts_ns))  # type: ignore[attr-defined]
+        return state.runs
 
     def _commit(self, state: State, effects: list[Effect], quiet: bool) -> list[Effect]:
         self.log.append(f"commit {len(effects)}")
@@ -88,10 +90,14 @@ class Bench:
 
 
 class WallClock:
-    """The real clock, as the engine needs it."""
+    """The real clock, as the engine needs it; `offset_ns`: by how much its wall clock is set wrong."""
+
+    def __init__(self) -> None:
+        self.offset_ns = 0
 
     def now(self) -> Instant:
-        return Instant(time.time_ns(), time.monotonic_ns())  # noqa: TID251 - the test of precision needs it
+        # the test of precision needs it
+        return Instant(time.time_ns() + self.offset_ns, time.monotonic_ns())  # noqa: TID251
 
 
 def test_a_batch_is_committed_once_and_before_it_is_dispatched() -> None:
@@ -126,6 +132,73 @@ def test_a_deadline_is_prepared_once_shortly_before() -> None:
     ((deadline_ns, at_ns),) = bench.state.prepared
     assert deadline_ns == due_ns
     assert due_ns - 200_000_000 <= at_ns <= due_ns
+
+
+class Full:
+    """A deadline at which a thousand runs are due, 0.4 s from now."""
+
+    def __init__(self) -> None:
+        self.clock = WallClock()
+        self.handed: list[tuple[Event, int]] = []
+        self.decided_ns: list[int] = []
+        self.bench = Bench(self.clock, decided=lambda event, effects: self.handed.append((event, self._now_ns())))
+        self.bench.react = lambda event: self.decided_ns.append(self._now_ns())
+        self.bench.state.runs = 1000
+        self.due_ns = self.bench.state.deadline_ns = self._now_ns() + 400_000_000
+
+    def _now_ns(self) -> int:
+        return self.clock.now().ts_ns
+
+
+def test_a_full_minute_is_decided_ahead_as_of_its_time_and_handed_out_when_it_has_come() -> None:
+    """A thousand launches are not late by the time that it takes to decide on them, and none is early."""
+    full = Full()
+    with full.bench as bench:
+        wait_until(lambda: full.handed)
+        wait_until(lambda: bench.log)
+    assert bench.state.heard == [(Woke(), full.due_ns)]
+    assert full.due_ns - 100_000_000 <= full.decided_ns[0] < full.due_ns
+    assert full.due_ns <= full.handed[0][1]
+    assert bench.log == ["commit 1", "dispatch 1"]
+
+
+def test_what_comes_while_a_full_minute_is_held_is_decided_after_it() -> None:
+    """Time never goes back for the planner: an event of the last moment is heard once the minute has come."""
+    full = Full()
+
+    def measure(event: Event) -> None:
+        if event == Woke():
+            full.bench.mailbox.put(Measured(Measurement("env.t", 1, 1)))
+
+    full.bench.react = measure
+    with full.bench as bench:
+        wait_until(lambda: len(bench.state.heard) == 2)
+    (_, woke_ns), (event, heard_ns) = bench.state.heard
+    assert isinstance(event, Measured)
+    assert woke_ns == full.due_ns <= heard_ns
+
+
+def test_a_clock_that_is_set_back_does_not_hold_a_full_minute_for_an_hour() -> None:
+    """What was decided is handed out although its time seems far away again."""
+    full = Full()
+
+    def set_back(_event: Event) -> None:
+        full.clock.offset_ns = -3600 * SECOND
+
+    full.bench.react = set_back
+    with full.bench as bench:
+        wait_until(lambda: bench.log)
+    assert bench.state.heard[0] == (Woke(), full.due_ns)
+
+
+def test_a_few_runs_are_not_decided_ahead() -> None:
+    """What takes less time than a wake-up is decided in its time, with all that was known then."""
+    full = Full()
+    full.bench.state.runs = 5
+    with full.bench as bench:
+        wait_until(lambda: full.handed)
+    assert full.decided_ns[0] >= full.due_ns
+    assert len(bench.state.heard) == 1
 
 
 def test_an_event_at_the_deadline_stands_for_the_wake_up() -> None:
