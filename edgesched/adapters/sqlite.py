@@ -316,8 +316,8 @@ class StateFile:
         )
 
 
-def _text(value: object) -> str:
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), default=str)
+# made once: a full minute writes thousands of texts
+_text: Final = json.JSONEncoder(sort_keys=True, separators=(",", ":"), default=str).encode
 
 
 def _clean(text: str) -> str:

@@ -23,16 +23,17 @@ LAST_EXECUTION: Final = "sys.scheduler.plugin.lastexecution"
 class RunFields(Mapping[str, Any]):
     """The payload of a run's event: the run, the plugin, the pod when there is one, and what the event adds.
 
-    It is put together when somebody reads it: a full minute makes thousands, and the launches come first.
+    It is put together when somebody first reads it: a full minute makes thousands, and the launches come first.
     """
 
-    __slots__ = ("_extra", "_plugin", "_pod", "_run")
+    __slots__ = ("_extra", "_fields", "_plugin", "_pod", "_run")
 
     def __init__(self, run: Run, plugin: Mapping[str, Any], extra: Mapping[str, Any]) -> None:
         self._run = run
         self._pod = run.pod  # as it is now
         self._plugin = plugin
         self._extra = extra
+        self._fields: dict[str, Any] | None = None
 
     def __getitem__(self, key: str) -> Any:
         return self._together()[key]
@@ -47,6 +48,8 @@ class RunFields(Mapping[str, Any]):
         return repr(self._together())
 
     def _together(self) -> dict[str, Any]:
+        if self._fields is not None:
+            return self._fields
         run, pod = self._run, self._pod
         fields: dict[str, Any] = {"pluginruntime_pod_instance": run.instance, "run_id": run.run_id, **self._plugin}
         if pod is not None:
@@ -56,6 +59,7 @@ class RunFields(Mapping[str, Any]):
             fields["k3s_pod_instance"] = pod.instance or run.instance
             fields["k3s_pod_uid"] = pod.uid
         fields.update(self._extra)
+        self._fields = fields
         return fields
 
 
