@@ -27,6 +27,7 @@ RETRY_FIRST_S: Final = 0.5
 RETRY_LONGEST_S: Final = 30.0
 IDLE_WAIT_S: Final = 5.0
 LONGEST_WAY_S: Final = 5.0
+MOST_HELD: Final = OUTBOX_LIMIT // 2
 LOOK_S: Final = 0.05
 
 
@@ -34,7 +35,7 @@ class Outlet(ABC):
     """A queue to one peer and the loop that empties it.
 
     `gives_way_to`, when set, says that there is more urgent work than telling of it: the launches of a full minute.
-    While it does the queue waits, at most `LONGEST_WAY_S`.
+    While it does the queue waits, at most `LONGEST_WAY_S`, and while no more than `MOST_HELD` values wait.
     """
 
     def __init__(self, name: str, *, notice: Notice) -> None:
@@ -95,7 +96,7 @@ class Outlet(ABC):
         now_s = time.monotonic()
         if self._gave_way_s is None:
             self._gave_way_s = now_s
-        return now_s - self._gave_way_s < LONGEST_WAY_S
+        return now_s - self._gave_way_s < LONGEST_WAY_S and self.waiting <= MOST_HELD
 
     def _pause(self, stop: threading.Event, error: TransientError) -> None:
         self._failures += 1

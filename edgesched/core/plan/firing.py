@@ -133,9 +133,9 @@ def _true_slots(turn: Turn, rules: Sequence[RuleState]) -> list[Slot]:
     """List the open slots of rules that are true."""
     if len(rules) == 1 and rules[0].is_cron:
         # it is true because its one slot is open, so there is no need to look whether it is
-        slot = rules[0].next_slot
-        if slot is not None and slot.fire_ns == rules[0].looked_at_ns:
-            return [slot]
+        ready = rules[0].next_run
+        if ready is not None and ready.slot is not None and ready.slot.fire_ns == rules[0].looked_at_ns:
+            return [ready.slot]
         expr, fire_ns, _ = rules[0].bound.cron_slot(turn.now.ts_ns)
         return [] if fire_ns is None else [Slot(expr, fire_ns)]
     return open_slots(turn, rules)
@@ -180,10 +180,11 @@ def gate(turn: Turn, plugin: PluginState, *, with_slot: bool) -> str:
 def ready_next_run(state: NodeState, rule: RuleState) -> None:
     """Put together what the run of a cron rule's next slot needs, while there is time."""
     expr, _, fire_ns = rule.bound.cron_slot(state.now.ts_ns)
-    if fire_ns is None or (rule.next_slot is not None and rule.next_slot.fire_ns == fire_ns):
+    if fire_ns is None:
         return
-    rule.next_slot = Slot(expr, fire_ns)
-    rule.next_run = _next_run(rule, _key_of_slot(state, rule.plugin_key, rule.next_slot), (rule.next_slot,))
+    slot = Slot(expr, fire_ns)
+    if rule.next_run is None or rule.next_run.slot != slot:
+        rule.next_run = _next_run(rule, _key_of_slot(state, rule.plugin_key, slot), (slot,))
 
 
 def _key_of_slot(state: NodeState, plugin: PluginKey, slot: Slot) -> str:
@@ -193,15 +194,16 @@ def _key_of_slot(state: NodeState, plugin: PluginKey, slot: Slot) -> str:
 def _next_run(cause: RuleState, key: str, slots: Sequence[Slot], *, retry: int = 0, values: str = "") -> NextRun:
     job_id, plugin = cause.plugin_key
     names = run_names(plugin, key)
+    slot = newest(slots) if slots else None
     extra: dict[str, Any] = {"reason": f"triggered by {cause.rule.condition}"}
-    if slots:
-        extra["slot"] = clock_text(newest(slots).fire_ns)
+    if slot is not None:
+        extra["slot"] = clock_text(slot.fire_ns)
     if retry:
         extra["retry"] = retry
     if values:
         extra["values"] = values
     line = Report("plugin.queued", {"job": job_id, "plugin": plugin, "run": names.run_id, **extra})
-    return NextRun(key, names, line, extra)
+    return NextRun(slot, key, names, line, extra)
 
 
 def _create_run(turn: Turn, plugin: PluginState, rules: Sequence[RuleState], slots: list[Slot]) -> None:
@@ -216,7 +218,7 @@ def _create_run(turn: Turn, plugin: PluginState, rules: Sequence[RuleState], slo
     slot = newest(slots)
     _claim(turn, plugin, slots, slot.fire_ns)
     plugin.retry = None
-    if cause.next_run is not None and slot == cause.next_slot:
+    if cause.next_run is not None and cause.next_run.slot == slot:
         _enqueue(turn, plugin, cause, cause.next_run, tuple(slots))
     else:
         enqueue(turn, plugin, cause, _key_of_slot(state, plugin.key, slot), tuple(slots))

@@ -49,9 +49,11 @@ def newest(slots: Sequence[Slot]) -> Slot:
 class NextRun(NamedTuple):
     """What is known of a run before it is made.
 
-    `key` and the names that are derived from it; `line`, its first line in the log; `extra`, what its first event adds.
+    `slot`: the newest one that it serves, None without one. `key` and the names that are derived from it; `line`, its
+    first line in the log; `extra`, what its first event adds.
     """
 
+    slot: Slot | None
     key: str
     names: RunNames
     line: Report
@@ -187,8 +189,8 @@ class RuleState:
     `order`: by job, then by place in the job. `verdict`: the last one. `known`: the last one that was not unknown.
     `true_since`: when the present spell of true began. `acted_boot_ns`: when a publish rule last acted. `blocked`:
     open slots that a gate holds back, with the gate. `is_cron`: it schedules and is nothing but a `cronjob()`; the
-    latest slot that was looked at is `looked_at_ns`, and `expected_ns` follows it. `next_run` and `next_slot`: the
-    run of the next slot, made ready while there was time. `plugin_key`: names the plugin that it schedules.
+    latest slot that was looked at is `looked_at_ns`, and `expected_ns` follows it. `next_run`: that of the
+    next slot, made ready while there was time. `plugin_key`: names the plugin that it schedules.
     `told_unknown_boot_ns`: when the log last said that it became unknown.
     """
 
@@ -212,7 +214,6 @@ class RuleState:
     looked_at_ns: int | None = None
     expected_ns: int | None = None
     next_run: NextRun | None = None
-    next_slot: Slot | None = None
     plugin_key: PluginKey = field(init=False)
 
     def __post_init__(self) -> None:

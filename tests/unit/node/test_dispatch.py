@@ -294,6 +294,17 @@ def test_messages_do_not_give_way_for_ever(monkeypatch: pytest.MonkeyPatch) -> N
         assert rig.dispatcher.kube.crowded
 
 
+def test_messages_do_not_give_way_until_the_outbox_overflows(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So many messages that some would soon be dropped go out, whoever is waiting."""
+    monkeypatch.setattr(outlets, "MOST_HELD", 3)
+    rig = Rig()
+    rig.pods.held.clear()
+    with rig.running():
+        rig.dispatch(*[launch(f"pod-{number}") for number in range(20)], *[publish(name) for name in "abcde"])
+        rig.await_done(("pub:a", "ok"))
+        assert rig.dispatcher.kube.crowded
+
+
 def test_a_full_outbox_drops_the_oldest_and_counts() -> None:
     """A broker that stays away does not fill the memory."""
     answers, notices = Answers(), Notices()
