@@ -6,7 +6,7 @@ The agent is killed with SIGKILL after a random time, mostly short and in most l
 started again, mostly at once. After the series the agent is left alone until it has caught up, its job is taken away,
 and `tools.crash_check` compares what the cluster and the broker's witness have recorded with the promises.
 `--real DIRECTORY` does the same on a real API server.
-`--storm`: a hundred cron plugins instead of twelve, twenty of them due together every three seconds, so that each kill
+`--storm`: 300 cron plugins instead of twelve, sixty of them due together every three seconds, so that each kill
 falls into launches.
 
 Prints the numbers; exit 1 when a promise was broken. The records stay in `--keep DIRECTORY`.
@@ -54,7 +54,7 @@ def _crons(count: int, second_of: Callable[[int], int]) -> list[CronPlugin]:
 
 
 STEADY = _crons(12, lambda number: number)
-STORM = _crons(100, lambda number: number % 5 * 3)
+STORM = _crons(300, lambda number: number % 5 * 3)
 
 
 class Cluster(Protocol):
@@ -284,7 +284,7 @@ def main(words: list[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--keep", type=Path, help="where the records stay; removed when all is well by default")
     parser.add_argument("--real", type=Path, help="work folder for a real API server")
-    parser.add_argument("--storm", action="store_true", help="twenty launches at a time, every three seconds")
+    parser.add_argument("--storm", action="store_true", help="sixty launches at a time, every three seconds")
     arguments = parser.parse_args(words)
     folder = arguments.keep or Path(tempfile.mkdtemp(prefix="crash-"))
     folder.mkdir(parents=True, exist_ok=True)

@@ -115,7 +115,7 @@ def test_a_short_series(tmp_path: Path) -> None:
 
 @pytest.mark.timeout(300)
 def test_kills_in_a_storm_of_launches(tmp_path: Path) -> None:
-    """Five kills while twenty pods at a time are launched: none is leaked, none launched twice."""
+    """Five kills while sixty pods at a time are launched: none is leaked, none launched twice."""
     assert crash.main(["--storm", "--count", "5", "--seed", "4", "--keep", str(tmp_path / "series")]) == 0
 
 

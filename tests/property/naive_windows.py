@@ -136,8 +136,10 @@ def median(values: list[float]) -> float:
     if any(math.isnan(x) for x in values):
         return math.nan
     middle = statistics.median(values)
-    if math.isinf(middle) and not any(math.isinf(x) for x in values):
-        return statistics.median([x / 2 for x in values]) * 2
+    lower, upper = statistics.median_low(values), statistics.median_high(values)
+    if math.isinf(middle) and math.isfinite(lower) and math.isfinite(upper):
+        # the sum of the two in the middle is beyond what a float holds
+        return lower / 2 + upper / 2
     return middle
 
 
