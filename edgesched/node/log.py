@@ -70,6 +70,9 @@ def set_up(
     root.setLevel(logging.WARNING)
     _logger.setLevel(logging.DEBUG if debug else logging.INFO)
     logging.captureWarnings(capture=True)
+    # what no line of ours shows need not be found out for each (the logging HOWTO, "Optimization")
+    logging._srcfile = None  # noqa: SLF001
+    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
     return sink
 
 

@@ -106,6 +106,7 @@ class ImageRef:
         return f"{self.domain}/{self.path}"
 
 
+@lru_cache(maxsize=256)
 def parse_image(text: str) -> ImageRef:
     """Take an image reference apart: `[host[:port]/]path[:tag][@digest]`.
 
