@@ -27,7 +27,8 @@ RETRY_FIRST_S: Final = 0.5
 RETRY_LONGEST_S: Final = 30.0
 IDLE_WAIT_S: Final = 5.0
 LONGEST_WAY_S: Final = 5.0
-MOST_HELD: Final = OUTBOX_LIMIT // 2
+MOST_HELD: Final = 300
+"""What is held back comes as a burst, and a broker queues only so much for a slow reader (Mosquitto 1,000)."""
 LOOK_S: Final = 0.05
 
 
