@@ -23,7 +23,7 @@ def test_two_hundred_running_pods_are_adopted(sim_place: Place, bus: Bus, tmp_pa
     job = write_job(tmp_path / "many.yaml", PARTS)
     flags = [f"--state-dir={tmp_path}/state"] if kept else ["--lease=false"]
     with Agent(job, sim_place.kubeconfig, bus, *flags) as agent:
-        wait_until(lambda: len(_told(bus)["plugin.running"]) == PODS, 90, what="all to run")
+        _await_all(bus, agent)
         agent.end(signal.SIGKILL)
     pods = {pod["metadata"]["uid"] for pod in sim_place.pods()}
     assert len(pods) == PODS
@@ -46,6 +46,14 @@ def test_two_hundred_running_pods_are_adopted(sim_place: Place, bus: Bus, tmp_pa
         assert not agent.events("plugin.selected")
         assert agent.end() == 0
     assert {pod["metadata"]["uid"] for pod in sim_place.pods()} == pods
+
+
+def _await_all(bus: Bus, agent: Agent) -> None:
+    try:
+        wait_until(lambda: len(_told(bus)["plugin.running"]) == PODS, 90)
+    except AssertionError as error:
+        counts = {name: len(runs) for name, runs in _told(bus).items()}
+        raise AssertionError(f"not all run; told: {counts}; the agent said: {agent.text[-3000:]}") from error
 
 
 def _told(bus: Bus) -> dict[str, set[str]]:
