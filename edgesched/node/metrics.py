@@ -126,7 +126,6 @@ class Counters:
         self._reasons: dict[str, set[str]] = {}
         self._counters = {name: self._counter(name) for name, _ in _HEARD.values()}
         self._kube = self._histogram("edgesched_kube_request_seconds", KUBE_BUCKETS)
-        self._kube_of: dict[str, Histogram] = {}
         self._http = self._histogram("edgesched_http_answer_seconds", HTTP_BUCKETS)
 
     def _counter(self, name: str) -> Counter:
@@ -168,14 +167,8 @@ class Counters:
     @contextmanager
     def asking(self, verb: str) -> Iterator[None]:
         """Time a request to the cluster."""
-        timed = self._kube_of.get(verb)
-        if timed is None:
-            timed = self._kube_of[verb] = self._kube.labels(verb)
-        began_s = time.perf_counter()
-        try:
+        with self._kube.labels(verb).time():
             yield
-        finally:
-            timed.observe(time.perf_counter() - began_s)
 
     @contextmanager
     def answering(self) -> Iterator[None]:

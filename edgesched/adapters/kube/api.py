@@ -82,8 +82,7 @@ class KubeApi:
         self._timeout_s = timeout_s
         self._proof = ("", 0.0)
         self.host = client.configuration.host.rstrip("/")
-        self._pool: urllib3.HTTPConnectionPool | None = None
-        self._base = ""
+        self._way: tuple[urllib3.PoolManager | urllib3.HTTPConnectionPool, str] | None = None
 
     @classmethod
     def connect(cls, target: KubeTarget, timeout_s: Timeout = TIMEOUT_S) -> KubeApi:
@@ -167,21 +166,26 @@ class KubeApi:
         place = f"{path}?{urlencode(query)}" if query else path
         content = None if body is None else json.dumps(body, separators=(",", ":")).encode()
         patience = urllib3.Timeout(connect=timeout[0], read=timeout[1])
+        if self._way is None:
+            self._way = self._way_in()
+        opener, base = self._way
         # redirects and repeats are decided by the callers, with a pause
-        options: dict[str, Any] = {"retries": False, "redirect": False, "preload_content": False}
-        manager = self._client.rest_client.pool_manager
-        response: Any
-        if manager.proxy is not None:
-            # what a proxy needs to see of a request is the manager's business
-            url = self.host + place
-            response = manager.urlopen(method, url, body=content, headers=headers, timeout=patience, **options)
-            return response  # type: ignore[no-any-return]
-        if self._pool is None:
-            self._base = urllib3.util.parse_url(self.host).path or ""
-            self._pool = manager.connection_from_url(self.host)
-        url = self._base + place
-        response = self._pool.urlopen(method, url, body=content, headers=headers, timeout=patience, **options)
+        response: Any = opener.urlopen(
+            method, base + place, body=content, headers=headers, timeout=patience, retries=False, redirect=False,
+            preload_content=False,
+        )  # fmt: skip
         return response  # type: ignore[no-any-return]
+
+    def _way_in(self) -> tuple[urllib3.PoolManager | urllib3.HTTPConnectionPool, str]:
+        """Return what opens requests, and what stands before a path there.
+
+        The server's own pool, because the manager looks for it anew at every request; what a proxy needs to see of a
+        request is the manager's business.
+        """
+        manager = self._client.rest_client.pool_manager
+        if manager.proxy is not None:
+            return manager, self.host
+        return manager.connection_from_url(self.host), urllib3.util.parse_url(self.host).path or ""
 
     def _authorization(self) -> str:
         """Return what proves who we are, empty when nothing does.
@@ -265,8 +269,7 @@ def _transport_errors() -> tuple[type[Exception], ...]:
     from kubernetes.client.exceptions import OpenApiException
     from kubernetes.config import ConfigException
 
-    # OpenApiException is the client's name for a failed TLS handshake; ConfigException comes with a token file that is
-    # being replaced
+    # OpenApiException comes when a token cannot be renewed, ConfigException with a token file that is being replaced
     return (urllib3.exceptions.HTTPError, OSError, OpenApiException, ConfigException)
 
 
